@@ -1,0 +1,50 @@
+# Everything a fresh machine needs is Python 3.11+ with pip and venv, and make.
+SHELL := /bin/sh
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+ARGS ?=
+TESTS ?=
+
+.PHONY: run test check format lock clean
+
+run: $(VENV)/.run
+	@exec $(BIN)/paywarden up $(ARGS)
+
+test: $(VENV)/.dev
+	@exec $(BIN)/python -m pytest $(TESTS) $(ARGS)
+
+check: $(VENV)/.dev
+	$(BIN)/ruff format --check src tests
+	$(BIN)/ruff check src tests
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -q tests/database/test_named_sql.py
+
+format: $(VENV)/.dev
+	$(BIN)/ruff format src tests
+	$(BIN)/ruff check --fix src tests
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Paywarden needs Python 3.11 or newer: set PYTHON=/path/to/python3.11")'
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run: requirements/run.txt pyproject.toml | $(BIN)/python
+	@echo "Installing Paywarden into $(VENV) (pinned and hashed) ..." >&2
+	@$(PIP) --require-hashes --no-deps --only-binary :all: -r requirements/run.txt
+	@$(PIP) --no-deps --no-build-isolation --no-index -e .
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt $(VENV)/.run
+	@echo "Installing the test tools ..." >&2
+	@$(PIP) --require-hashes --no-deps --only-binary :all: -r requirements/dev.txt
+	@touch $@
+
+# Needs uv on the PATH; writes no index address into the lock.
+lock:
+	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -o requirements/run.txt
+	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -c requirements/run.txt -o requirements/dev.txt

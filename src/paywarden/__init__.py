@@ -1,0 +1,1 @@
+"""Paywarden: the pay desk that AI agents must go through."""

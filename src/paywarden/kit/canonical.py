@@ -1,0 +1,47 @@
+"""Canonical JSON (RFC 8785) and the digests that approvals and idempotency fingerprints are bound to."""
+
+import hashlib
+import json
+from typing import Any
+
+import rfc8785
+
+from paywarden.kit.errors import InvalidFieldError
+
+
+def canonical_json(value: Any) -> bytes:
+    """The one byte string for this JSON value: RFC 8785 (JCS).
+
+    Raises InvalidFieldError for what JCS cannot carry: NaN, infinities, integers beyond 2^53, lone surrogates.
+    """
+    try:
+        return rfc8785.dumps(value)
+    except (rfc8785.CanonicalizationError, UnicodeEncodeError) as error:
+        raise InvalidFieldError("body", "must be JSON with finite numbers below 2^53 and valid Unicode") from error
+
+
+def digest(value: Any) -> bytes:
+    """SHA-256 of the canonical JSON, 32 bytes."""
+    return hashlib.sha256(canonical_json(value)).digest()
+
+
+def loads_strict(body: bytes) -> Any:
+    """Parse JSON from the outside: UTF-8, no NaN or Infinity, no repeated keys.
+
+    Raises ValueError, whatever is wrong; nothing of the input is in the message.
+    """
+    try:
+        return json.loads(body.decode("utf-8"), parse_constant=_refuse_constant, object_pairs_hook=_unique_pairs)
+    except (UnicodeDecodeError, RecursionError) as error:
+        raise ValueError("not UTF-8 JSON of a sane depth") from error
+
+
+def _refuse_constant(_: str) -> Any:
+    raise ValueError("NaN and Infinity are not JSON")
+
+
+def _unique_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        raise ValueError("a key is repeated")
+    return result

@@ -1,0 +1,16 @@
+"""Instants. Leases, windows and expiries are decided on the database's ``paywarden.clock()``, never on this one.
+
+This module is for what has no database at hand: the sandbox's own books and the age of a signed time stamp.
+"""
+
+from datetime import UTC, datetime
+
+
+def utc_now() -> datetime:
+    """The present instant, with its zone."""
+    return datetime.now(UTC)
+
+
+def rfc3339(instant: datetime) -> str:
+    """An instant as answers show it: UTC, milliseconds, ``Z``."""
+    return instant.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,46 @@
+"""TypeIDs (https://github.com/jetify-com/typeid): a prefix that names the kind, then a UUIDv7 in Crockford base 32.
+
+The database stores the bare ``uuid``; everything that leaves it is the prefixed text. Ids are made here, not in SQL,
+because ``uuidv7()`` exists in PostgreSQL 18 only.
+"""
+
+from typing import Literal, get_args
+from uuid import UUID
+
+import uuid_utils
+from typeid import base32
+
+from paywarden.kit.errors import InvalidFieldError
+
+Prefix = Literal[
+    "ten", "agt", "per", "svc", "key", "mdt", "pay", "op", "hold", "tr", "acc", "idem", "note", "dec", "rev", "vrd",
+    "evt", "inb", "ep", "dis", "req",
+]  # fmt: skip
+PREFIXES: tuple[str, ...] = get_args(Prefix)
+_SUFFIX_LENGTH = 26
+
+
+def new_uuid() -> UUID:
+    """A fresh UUIDv7: sorts by the millisecond in which it was made."""
+    return UUID(bytes=uuid_utils.uuid7().bytes)
+
+
+def to_text(prefix: Prefix, value: UUID) -> str:
+    """The public text of an id, e.g. ``pay_01h455vb4pex5vsknk084sn02q``."""
+    return f"{prefix}_{base32.encode(value.bytes)}"
+
+
+def parse(prefix: Prefix, text: str, param: str = "id") -> UUID:
+    """The UUID inside a public id.
+
+    Raises InvalidFieldError naming ``param`` when the text is not an id of exactly this kind.
+    """
+    head, _, suffix = text.rpartition("_")
+    if head == prefix and len(suffix) == _SUFFIX_LENGTH and suffix.isascii() and suffix == suffix.lower():
+        try:
+            value = UUID(bytes=bytes(base32.decode(suffix)))
+        except (ValueError, RuntimeError):
+            value = None
+        if value is not None and base32.encode(value.bytes) == suffix:
+            return value
+    raise InvalidFieldError(param, f"must be an id that starts with '{prefix}_' followed by 26 characters")

@@ -1,0 +1,53 @@
+"""Text from the outside: one rule for what may enter an id or a sentence."""
+
+import re
+import unicodedata
+
+from paywarden.kit.errors import InvalidFieldError
+
+MAX_ID_CHARACTERS = 255
+MAX_TEXT_CHARACTERS = 20_000
+_DIGITS_RUN = re.compile(r"(?<![0-9])[0-9](?:[ -]?[0-9]){12,18}(?![0-9])")
+
+
+def clean_id(value: str, param: str) -> str:
+    """An id given by a caller: 1 to 255 characters, no control, surrogate or blank edges, no card number."""
+    return _clean(value, param, MAX_ID_CHARACTERS, allow_lines=False)
+
+
+def clean_text(value: str, param: str) -> str:
+    """A sentence given by a caller: 1 to 20,000 characters; tabs and line ends are the only control characters."""
+    return _clean(value, param, MAX_TEXT_CHARACTERS, allow_lines=True)
+
+
+def _clean(value: str, param: str, limit: int, *, allow_lines: bool) -> str:
+    if not value or len(value) > limit or not value.strip():
+        raise InvalidFieldError(param, f"must have 1 to {limit:,} characters and not be blank")
+    if any(_forbidden(character, allow_lines) for character in value):
+        raise InvalidFieldError(param, "must not contain control characters or lone surrogates")
+    if contains_card_number(value):
+        raise InvalidFieldError(param, "must not contain a card number: Paywarden never stores one")
+    return value
+
+
+def _forbidden(character: str, allow_lines: bool) -> bool:
+    if allow_lines and character in "\t\n\r":
+        return False
+    return unicodedata.category(character) in {"Cc", "Cs"}
+
+
+def contains_card_number(value: str) -> bool:
+    """Whether 13 to 19 digits, perhaps in groups, pass the Luhn check (ISO/IEC 7812-1) and begin like a card."""
+    for match in _DIGITS_RUN.finditer(value):
+        digits = re.sub("[ -]", "", match.group())
+        if digits[0] in "23456" and _luhn(digits):
+            return True
+    return False
+
+
+def _luhn(digits: str) -> bool:
+    total = 0
+    for position, character in enumerate(reversed(digits)):
+        number = int(character) * (2 if position % 2 else 1)
+        total += number - 9 if number > 9 else number
+    return total % 10 == 0

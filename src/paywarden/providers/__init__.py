@@ -1,0 +1,1 @@
+"""Payment providers behind one port. Only ``flow`` may import this room."""

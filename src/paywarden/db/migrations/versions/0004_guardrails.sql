@@ -1,0 +1,182 @@
+-- Mandates (what a principal may spend), the duplicate guard, decisions with everything they rested on, and reviews.
+create table paywarden.mandates (
+    tenant_id uuid not null,
+    id uuid not null,
+    principal_id uuid not null,
+    name text not null check (length(name) between 1 and 255),
+    kinds text[] not null check (kinds <@ array['charge', 'refund', 'payout'] and cardinality(kinds) > 0),
+    -- Null: any counterparty.
+    payees text[],
+    timezone text not null,
+    valid_from timestamptz not null,
+    valid_until timestamptz,
+    status text not null default 'active' check (status in ('active', 'revoked')),
+    version integer not null default 1,
+    created_at timestamptz not null default paywarden.clock(),
+    primary key (tenant_id, id),
+    foreign key (tenant_id, principal_id) references paywarden.principals (tenant_id, id),
+    check (valid_until > valid_from)
+);
+create index mandates_by_principal on paywarden.mandates (tenant_id, principal_id, id);
+call paywarden.wall('paywarden.mandates');
+grant insert, update on paywarden.mandates to paywarden_app;
+grant select on paywarden.mandates to paywarden_ledger;
+
+create table paywarden.mandate_limits (
+    tenant_id uuid not null,
+    mandate_id uuid not null,
+    currency text not null check (currency ~ '^[a-z]{3}$'),
+    -- payment: the most a single payment may be; day: the budget of a calendar day in the mandate's time zone.
+    window_kind text not null check (window_kind in ('payment', 'day')),
+    limit_minor bigint not null check (limit_minor between 1 and 1000000000000000),
+    primary key (tenant_id, mandate_id, currency, window_kind),
+    foreign key (tenant_id, mandate_id) references paywarden.mandates (tenant_id, id)
+);
+call paywarden.wall('paywarden.mandate_limits');
+grant insert, update on paywarden.mandate_limits to paywarden_app;
+
+create table paywarden.duplicate_guards (
+    tenant_id uuid not null references paywarden.tenants (id),
+    fingerprint bytea not null check (length(fingerprint) = 32),
+    last_at timestamptz not null,
+    primary key (tenant_id, fingerprint)
+);
+call paywarden.wall('paywarden.duplicate_guards');
+grant insert, update on paywarden.duplicate_guards to paywarden_app;
+
+create table paywarden.notes (
+    tenant_id uuid not null,
+    id uuid not null,
+    customer_id text not null,
+    invoice_id text check (length(invoice_id) <= 255),
+    case_id text check (length(case_id) <= 255),
+    source text check (length(source) <= 255),
+    trust text not null check (trust in ('record', 'staff', 'customer', 'external')),
+    content text not null check (length(content) between 1 and 20000),
+    content_sha256 bytea not null check (length(content_sha256) = 32),
+    -- Machine-readable facts of a record note (decisions/record_facts.py).
+    facts jsonb,
+    embedder text not null,
+    embedding vector not null,
+    -- The caller's own vector, if one was brought; searched only by vectors of the same dimension.
+    own_embedding vector,
+    own_dimension integer generated always as (vector_dims(own_embedding)) stored,
+    valid_until timestamptz,
+    created_at timestamptz not null default paywarden.clock(),
+    primary key (tenant_id, id),
+    foreign key (tenant_id, customer_id) references paywarden.customers (tenant_id, id)
+);
+create index notes_by_customer on paywarden.notes (tenant_id, customer_id, id);
+call paywarden.wall('paywarden.notes');
+call paywarden.make_insert_only('paywarden.notes');
+
+create table paywarden.decisions (
+    tenant_id uuid not null,
+    id uuid not null,
+    payment_id uuid,
+    customer_id text,
+    principal_id uuid not null,
+    adviser text not null,
+    model text,
+    prompt_sha256 bytea,
+    -- Exactly what the adviser saw, and exactly what it answered.
+    snapshot jsonb not null,
+    raw_answer text,
+    advice jsonb not null,
+    usage jsonb not null default '{}',
+    latency_ms integer not null,
+    policy_version text,
+    created_at timestamptz not null default paywarden.clock(),
+    primary key (tenant_id, id),
+    foreign key (tenant_id, principal_id) references paywarden.principals (tenant_id, id),
+    foreign key (tenant_id, payment_id) references paywarden.payments (tenant_id, id)
+);
+create index decisions_by_payment on paywarden.decisions (tenant_id, payment_id, id) where payment_id is not null;
+call paywarden.wall('paywarden.decisions');
+call paywarden.make_insert_only('paywarden.decisions');
+
+create table paywarden.decision_evidence (
+    tenant_id uuid not null,
+    decision_id uuid not null,
+    note_id uuid not null,
+    content_sha256 bytea not null,
+    score double precision not null,
+    trust text not null,
+    cited boolean not null,
+    primary key (tenant_id, decision_id, note_id),
+    foreign key (tenant_id, decision_id) references paywarden.decisions (tenant_id, id),
+    foreign key (tenant_id, note_id) references paywarden.notes (tenant_id, id)
+);
+create index decision_evidence_by_note on paywarden.decision_evidence (tenant_id, note_id);
+call paywarden.wall('paywarden.decision_evidence');
+call paywarden.make_insert_only('paywarden.decision_evidence');
+
+-- Every guard check of a payment or decision, with the rule and what it saw.
+create table paywarden.checks (
+    tenant_id uuid not null references paywarden.tenants (id),
+    id uuid not null,
+    payment_id uuid,
+    decision_id uuid,
+    rule text not null,
+    result text not null check (result in ('pass', 'fail', 'note')),
+    detail text not null,
+    policy_version text,
+    created_at timestamptz not null default paywarden.clock(),
+    primary key (tenant_id, id),
+    foreign key (tenant_id, payment_id) references paywarden.payments (tenant_id, id),
+    foreign key (tenant_id, decision_id) references paywarden.decisions (tenant_id, id),
+    check (coalesce(payment_id, decision_id) is not null)
+);
+create index checks_by_payment on paywarden.checks (tenant_id, payment_id, id) where payment_id is not null;
+create index checks_by_decision on paywarden.checks (tenant_id, decision_id, id) where decision_id is not null;
+call paywarden.wall('paywarden.checks');
+call paywarden.make_insert_only('paywarden.checks');
+
+create table paywarden.reviews (
+    tenant_id uuid not null,
+    id uuid not null,
+    payment_id uuid not null,
+    initiator_id uuid not null,
+    required_role text not null,
+    reviewer_kind text not null check (reviewer_kind in ('any', 'person')),
+    -- The action the verdict must be about: SHA-256 of its canonical JSON (RFC 8785).
+    action_digest bytea not null check (length(action_digest) = 32),
+    reason text not null,
+    status text not null default 'open' check (status in ('open', 'approved', 'rejected', 'expired', 'canceled')),
+    expires_at timestamptz not null,
+    created_at timestamptz not null default paywarden.clock(),
+    closed_at timestamptz,
+    primary key (tenant_id, id),
+    unique (tenant_id, id, payment_id, initiator_id, action_digest),
+    foreign key (tenant_id, payment_id) references paywarden.payments (tenant_id, id),
+    foreign key (tenant_id, initiator_id) references paywarden.principals (tenant_id, id)
+);
+create unique index reviews_one_open on paywarden.reviews (tenant_id, payment_id) where status = 'open';
+create index reviews_expiring on paywarden.reviews (expires_at) where status = 'open';
+call paywarden.wall('paywarden.reviews');
+call paywarden.open_to_system('paywarden.reviews');
+grant insert, update on paywarden.reviews to paywarden_app;
+
+create table paywarden.verdicts (
+    tenant_id uuid not null,
+    id uuid not null,
+    review_id uuid not null,
+    payment_id uuid not null,
+    initiator_id uuid not null,
+    reviewer_id uuid not null,
+    verdict text not null check (verdict in ('approve', 'reject')),
+    action_digest bytea not null,
+    reason text not null,
+    created_at timestamptz not null default paywarden.clock(),
+    primary key (tenant_id, id),
+    unique (tenant_id, review_id, reviewer_id),
+    -- The verdict is about the review's own payment, initiator and digest: the database compares all three.
+    foreign key (tenant_id, review_id, payment_id, initiator_id, action_digest)
+        references paywarden.reviews (tenant_id, id, payment_id, initiator_id, action_digest),
+    foreign key (tenant_id, reviewer_id) references paywarden.principals (tenant_id, id),
+    -- Separation of duties, also for whoever holds the app role.
+    check (reviewer_id <> initiator_id)
+);
+create index verdicts_by_payment on paywarden.verdicts (tenant_id, payment_id, id);
+call paywarden.wall('paywarden.verdicts');
+call paywarden.make_insert_only('paywarden.verdicts');

@@ -71,7 +71,8 @@ begin
         coalesce((p_intent ->> 'event_at')::timestamptz, paywarden.clock()));
     update paywarden.accounts
     set balance = balance + case when (normal = 'debit') = (id = p_debit) then p_amount else -p_amount end,
-        blocked = blocked or (floor is not null
+        -- A budget below zero blocks by itself and recovers with its limit; cash below its floor waits for a person.
+        blocked = blocked or (floor is not null and book <> 'authority'
             and balance + case when (normal = 'debit') = (id = p_debit) then p_amount else -p_amount end < floor)
     where tenant_id = v_tenant and id in (p_debit, p_credit);
 end

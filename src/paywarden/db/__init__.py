@@ -1,0 +1,1 @@
+"""The database floor: the embedded server, connections, transactions, named statements and migrations."""

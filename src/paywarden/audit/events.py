@@ -1,0 +1,40 @@
+"""Append-only events. Written in the transaction of what they tell; data holds ids and amounts, never a secret."""
+
+from typing import Any
+from uuid import UUID
+
+from psycopg import AsyncConnection
+from psycopg.types.json import Jsonb
+
+from paywarden.db.sql import load
+from paywarden.kit import ids
+
+SQL = load(__package__)
+Connection = AsyncConnection[dict[str, Any]]
+
+
+async def record(
+    connection: Connection,
+    event_type: str,
+    subject: tuple[str, UUID],
+    *,
+    principal_id: UUID | None = None,
+    request_id: str | None = None,
+    data: dict[str, Any] | None = None,
+) -> None:
+    """Write one event about (kind, id), e.g. ``("payment", payment_id)``."""
+    values = {
+        "id": ids.new_uuid(),
+        "type": event_type,
+        "subject_kind": subject[0],
+        "subject_id": subject[1],
+        "principal_id": principal_id,
+        "request_id": request_id,
+        "data": Jsonb(data or {}),
+    }
+    await connection.execute(SQL.insert_event, values)
+
+
+async def of_subject(connection: Connection, subject_id: UUID) -> list[dict[str, Any]]:
+    """The events of one subject in the order in which they were committed."""
+    return await (await connection.execute(SQL.events_of_subject, {"subject_id": subject_id})).fetchall()

@@ -1,0 +1,1 @@
+"""Tenants, principals (agents, people, services) with roles, their API keys, and customers."""

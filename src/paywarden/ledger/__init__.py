@@ -1,0 +1,1 @@
+"""Accounts, transfers and holds in three books, written through one door: ``ledger.door.write``."""

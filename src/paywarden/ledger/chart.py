@@ -1,0 +1,67 @@
+"""The chart of accounts: every account there can be, with its book, normal side and floor.
+
+Source: docs/decisions/0002-chart-of-accounts.md.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+from uuid import UUID
+
+from paywarden.kit import ids, money
+
+Book = Literal["money", "credit", "authority"]
+Side = Literal["debit", "credit"]
+
+
+@dataclass(frozen=True, slots=True)
+class AccountRef:
+    """An account by its key. ``floor`` binds requests, in minor units of the asset; None: may go any way."""
+
+    book: Book
+    asset: str
+    code: str
+    normal: Side
+    floor: int | None = None
+
+    def as_spec(self) -> dict[str, object]:
+        """The form in which the write door opens the account on its first use."""
+        return {
+            "id": str(ids.new_uuid()),
+            "book": self.book,
+            "asset": self.asset,
+            "code": self.code,
+            "normal": self.normal,
+            "floor": self.floor,
+        }
+
+
+def provider_clearing(provider: str, account: str, currency: str) -> AccountRef:
+    """What the provider owes us."""
+    return AccountRef("money", money.asset(currency), f"provider_clearing/{provider}/{account}", "debit", 0)
+
+
+def revenue(currency: str) -> AccountRef:
+    """What was earned."""
+    return AccountRef("money", money.asset(currency), "revenue", "credit")
+
+
+def expense(purpose: str, currency: str) -> AccountRef:
+    """What was paid out, by purpose."""
+    return AccountRef("money", money.asset(currency), f"expense/{purpose}", "debit")
+
+
+def authority_source(currency: str) -> AccountRef:
+    """Where permission comes from: the counterpart of every granted window."""
+    return AccountRef("authority", money.asset(currency), "authority_source", "debit")
+
+
+def authority_window(mandate_id: UUID, window_key: str, currency: str) -> AccountRef:
+    """What a mandate may still spend in one window."""
+    code = f"authority/{ids.to_text('mdt', mandate_id)}/{window_key}"
+    return AccountRef("authority", money.asset(currency), code, "credit", 0)
+
+
+def authority_spent(mandate_id: UUID, currency: str) -> AccountRef:
+    """What a mandate has spent, over all windows."""
+    code = f"authority_spent/{ids.to_text('mdt', mandate_id)}"
+    return AccountRef("authority", money.asset(currency), code, "credit")

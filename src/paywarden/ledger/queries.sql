@@ -1,0 +1,70 @@
+-- name: write
+-- Hand a list of intents to the one write door and take a list of outcomes.
+select paywarden.ledger_write(%(intents)s::jsonb) as outcomes;
+
+-- name: list_accounts
+-- Every account of the tenant, by book and code.
+select id, book, asset, code, normal, balance, held, floor, blocked, created_at
+from paywarden.accounts
+where tenant_id = (select paywarden.tenant())
+order by book, asset, code;
+
+-- name: transfers_of_payment
+-- The transfers of one payment with their account codes, oldest first.
+select transfer.id, transfer.operation, transfer.fact_kind, transfer.book, transfer.asset, transfer.amount_minor,
+    transfer.late, transfer.event_at, transfer.created_at, debit.code as debit, credit.code as credit
+from paywarden.transfers as transfer
+join paywarden.accounts as debit on debit.tenant_id = transfer.tenant_id and debit.id = transfer.debit_account_id
+join paywarden.accounts as credit on credit.tenant_id = transfer.tenant_id and credit.id = transfer.credit_account_id
+where transfer.tenant_id = (select paywarden.tenant()) and transfer.payment_id = %(payment_id)s
+order by transfer.id;
+
+-- name: list_transfers
+-- Committed transfers, newest first, after a cursor.
+select transfer.id, transfer.operation, transfer.fact_kind, transfer.book, transfer.asset, transfer.amount_minor,
+    transfer.late, transfer.event_at, transfer.created_at, transfer.payment_id, transfer.transaction_id::text,
+    debit.code as debit, credit.code as credit
+from paywarden.transfers as transfer
+join paywarden.accounts as debit on debit.tenant_id = transfer.tenant_id and debit.id = transfer.debit_account_id
+join paywarden.accounts as credit on credit.tenant_id = transfer.tenant_id and credit.id = transfer.credit_account_id
+where transfer.tenant_id = (select paywarden.tenant())
+  and transfer.transaction_id < pg_snapshot_xmin(pg_current_snapshot())
+  and (%(after_transaction)s::text is null
+       or (transfer.transaction_id, transfer.id) < (%(after_transaction)s::text::xid8, %(after_id)s::uuid))
+order by transfer.transaction_id desc, transfer.id desc
+limit %(limit)s;
+
+-- name: holds_of_payment
+-- The holds of one payment with the accounts they promise from.
+select hold.id, hold.status, hold.amount_minor, hold.captured_minor, hold.expires_at, hold.created_at, hold.closed_at,
+    (select array_agg(account.code order by line.line)
+     from paywarden.hold_lines as line
+     join paywarden.accounts as account on account.tenant_id = line.tenant_id and account.id = line.held_account_id
+     where line.tenant_id = hold.tenant_id and line.hold_id = hold.id) as accounts
+from paywarden.holds as hold
+where hold.tenant_id = (select paywarden.tenant()) and hold.payment_id = %(payment_id)s
+order by hold.id;
+
+-- name: trial_balance
+-- Per book and asset: what stands on debit-normal and credit-normal accounts, and the difference.
+select book, asset, count(*) as accounts,
+    coalesce(sum(balance) filter (where normal = 'debit'), 0) as debit_minor,
+    coalesce(sum(balance) filter (where normal = 'credit'), 0) as credit_minor,
+    (coalesce(sum(balance) filter (where normal = 'debit'), 0)
+        - coalesce(sum(balance) filter (where normal = 'credit'), 0)) as difference_minor
+from paywarden.accounts
+where tenant_id = (select paywarden.tenant())
+group by book, asset
+order by book, asset;
+
+-- name: clearing_movements
+-- Per payment, what the ledger booked on one clearing account; money the provider owes us is positive.
+select transfer.payment_id, transfer.asset,
+    sum(case when transfer.debit_account_id = account.id then transfer.amount_minor
+             else -transfer.amount_minor end)::bigint as amount_minor
+from paywarden.transfers as transfer
+join paywarden.accounts as account
+    on account.tenant_id = transfer.tenant_id and account.id in (transfer.debit_account_id, transfer.credit_account_id)
+where transfer.tenant_id = (select paywarden.tenant()) and account.book = 'money' and account.code = %(code)s
+group by transfer.payment_id, transfer.asset
+order by transfer.payment_id;

@@ -1,0 +1,66 @@
+"""One effect for one key: (tenant, principal, key) names the fingerprint of the first request and its payment.
+
+No answer is stored: a replay is rebuilt from the row's present state. Source: money.md 4, and
+draft-ietf-httpapi-idempotency-key-header for the words.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from psycopg import AsyncConnection
+
+from paywarden.db.sql import load
+
+SQL = load(__package__)
+Connection = AsyncConnection[dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class IdempotentRequest:
+    """A key and the SHA-256 of (method, path, query, canonical body) of the request that carries it."""
+
+    key: str
+    fingerprint: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What stands under a key. ``running``: the first call's lease still lives, for ``retry_after_seconds``."""
+
+    fingerprint: bytes
+    payment_id: UUID
+    running: bool
+    retry_after_seconds: int
+
+
+async def register(
+    connection: Connection, principal_id: UUID, request: IdempotentRequest, payment_id: UUID, lease_seconds: int
+) -> bool:
+    """Store the key for this payment; False when the key stands already (waits for a first call that commits)."""
+    values = {
+        "principal_id": principal_id,
+        "key": request.key,
+        "fingerprint": request.fingerprint,
+        "payment_id": payment_id,
+        "lease_seconds": lease_seconds,
+    }
+    return (await connection.execute(SQL.register_key, values)).rowcount == 1
+
+
+async def look_up(connection: Connection, principal_id: UUID, key: str) -> Stored | None:
+    """What stands under this key of this principal."""
+    row = await (await connection.execute(SQL.stored_key, {"principal_id": principal_id, "key": key})).fetchone()
+    if row is None:
+        return None
+    return Stored(bytes(row["fingerprint"]), row["payment_id"], row["running"], row["retry_after_seconds"])
+
+
+async def finish(connection: Connection, principal_id: UUID, key: str) -> None:
+    """The first call has answered: from now on a repeat is a replay."""
+    await connection.execute(SQL.finish_key, {"principal_id": principal_id, "key": key})
+
+
+async def forget_expired(connection: Connection) -> int:
+    """Delete this tenant's keys older than 30 days; how many there were."""
+    return (await connection.execute(SQL.forget_keys)).rowcount

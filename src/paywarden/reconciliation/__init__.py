@@ -1,0 +1,1 @@
+"""Statements against payments and ledger: pure comparison, and the discrepancies that stay open until resolved."""

@@ -1,0 +1,1 @@
+"""What waits for another principal: reviews, and verdicts bound to exactly one action."""

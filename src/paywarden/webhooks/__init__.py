@@ -1,0 +1,1 @@
+"""The inbox: every provider's event exactly as it came, stored before it is answered, applied from the row."""

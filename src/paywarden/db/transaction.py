@@ -1,0 +1,78 @@
+"""Database transactions: the tenant's and the tenantless. Only ``flow`` opens them.
+
+This is the one place where a lost connection, a full pool or a lock that did not come becomes ``OverloadedError``:
+whatever was not committed did not happen, and whoever asked may ask again with the same key.
+"""
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import TypeVar
+from uuid import UUID
+
+import psycopg
+from psycopg.errors import DeadlockDetected, InFailedSqlTransaction, SerializationFailure
+from psycopg.pq import TransactionStatus
+
+from paywarden.db.pool import Connection, Pool, borrowed
+from paywarden.kit.errors import OverloadedError
+
+Result = TypeVar("Result")
+
+_ATTEMPTS = 4
+_LONGEST_PAUSE_SECONDS = 0.05
+
+
+def transaction(pool: Pool, tenant_id: UUID) -> AbstractAsyncContextManager[Connection]:
+    """One transaction in the role paywarden_app that sees the rows of ``tenant_id`` only."""
+    return _transaction(
+        pool,
+        "begin; select set_config('role', 'paywarden_app', true),"
+        f" set_config('app.tenant', '{UUID(bytes=tenant_id.bytes)}', true)",
+    )
+
+
+def system_transaction(pool: Pool) -> AbstractAsyncContextManager[Connection]:
+    """One transaction in the role paywarden_system, for work that has no tenant: key look-up, due work, invariants."""
+    return _transaction(pool, "begin; select set_config('role', 'paywarden_system', true)")
+
+
+async def retrying(work: Callable[[], Awaitable[Result]]) -> Result:
+    """The result of ``work``, run again up to three times when the database chose it as a deadlock's victim.
+
+    ``work`` opens its transaction itself and must do nothing outside it. Raises OverloadedError after the last try.
+    """
+    for _ in range(_ATTEMPTS - 1):
+        try:
+            return await work()
+        except (DeadlockDetected, SerializationFailure):
+            await asyncio.sleep(random.uniform(0, _LONGEST_PAUSE_SECONDS))  # noqa: S311 - not a secret
+    try:
+        return await work()
+    except (DeadlockDetected, SerializationFailure) as error:
+        raise _overloaded() from error
+
+
+@asynccontextmanager
+async def _transaction(pool: Pool, opening: str) -> AsyncIterator[Connection]:
+    try:
+        async with borrowed(pool) as connection:
+            # Begin, role and tenant in one round trip; two commands in one text cannot be a prepared statement.
+            await connection.execute(opening, prepare=False)
+            yield connection
+            _refuse_silent_rollback(connection)
+    except (DeadlockDetected, SerializationFailure):
+        raise
+    except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+        raise _overloaded() from error
+
+
+def _refuse_silent_rollback(connection: Connection) -> None:
+    """COMMIT of a failed transaction rolls back and reports success; that must not look like a commit."""
+    if connection.pgconn.transaction_status == TransactionStatus.INERROR:
+        raise InFailedSqlTransaction("a statement of this transaction failed and its error was dropped")
+
+
+def _overloaded() -> OverloadedError:
+    return OverloadedError("the database is busy or restarting", retry_after_seconds=1)

@@ -1,0 +1,135 @@
+"""What the environment (or ``.env``) says. Half a configuration is refused at start, with the variable's name."""
+
+import os
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from paywarden.kit.errors import ConfigurationError
+
+_LEASE_MARGIN_SECONDS = 5
+
+
+def _default_data_dir() -> Path:
+    if os.geteuid() == 0:
+        return Path("/var/lib/paywarden")
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "paywarden"
+
+
+def _unprefixed(name: str, default: Any = None) -> Any:
+    """A variable other software names too; every other one starts with PAYWARDEN_."""
+    return Field(default=default, validation_alias=AliasChoices(name, name.lower()))
+
+
+class Settings(BaseSettings):
+    """Typed configuration. An empty variable counts as unset. Use ``load``, whose errors name the variable."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="PAYWARDEN_",
+        env_file=".env",
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,
+        populate_by_name=True,
+    )
+
+    payment_api_url: str | None = _unprefixed("PAYMENT_API_URL")
+    payment_api_key: SecretStr | None = _unprefixed("PAYMENT_API_KEY")
+    payment_webhook_secret: SecretStr | None = _unprefixed("PAYMENT_WEBHOOK_SECRET")
+    anthropic_api_key: SecretStr | None = _unprefixed("ANTHROPIC_API_KEY")
+    anthropic_base_url: str | None = _unprefixed("ANTHROPIC_BASE_URL")
+    # Unset means the embedded server. Both may hold a password.
+    database_url: SecretStr | None = _unprefixed("DATABASE_URL")
+    owner_database_url: SecretStr | None = None
+
+    data_dir: Path = Field(default_factory=_default_data_dir)
+    host: str = "127.0.0.1"
+    port: int = Field(default=8000, ge=1, le=65535)
+    environment: Literal["test", "live"] = "test"
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    provider_timeout_seconds: float = Field(default=10, gt=0, le=120)
+    lease_seconds: float = Field(default=15, gt=0)
+    fetch_first_seconds: float = Field(default=5, gt=0)
+    fetch_backoff_max_seconds: float = Field(default=30, gt=0)
+    answer_timeout_seconds: float = Field(default=10, gt=0)
+    poll_interval_milliseconds: int = Field(default=200, ge=10)
+    idempotency_lease_seconds: float = Field(default=30, gt=0)
+    sandbox_webhook_delay_seconds: float = Field(default=2, ge=0)
+
+    pool_min: int = Field(default=2, ge=1)
+    pool_max: int = Field(default=10, ge=1)
+    pool_timeout_seconds: float = Field(default=5, gt=0)
+    # Turn off behind PgBouncer in transaction mode.
+    prepared_statements: bool = True
+
+    @classmethod
+    def load(cls, **given: Any) -> Self:
+        """Read the environment; ``given`` (by field name) wins over it.
+
+        Raises ConfigurationError that names each variable and what is wrong, and never its value.
+        """
+        try:
+            return cls(**given)
+        except ValidationError as error:
+            problems = [_problem(each["loc"], each["msg"]) for each in error.errors()]
+            raise ConfigurationError("; ".join(problems)) from None
+
+    @property
+    def migration_url(self) -> str:
+        """Who migrates: PAYWARDEN_OWNER_DATABASE_URL, else DATABASE_URL."""
+        url = self.owner_database_url or self.database_url
+        if url is None:
+            raise ConfigurationError("DATABASE_URL is not set")
+        return url.get_secret_value()
+
+    @property
+    def service_url(self) -> str:
+        """Who serves: DATABASE_URL."""
+        if self.database_url is None:
+            raise ConfigurationError("DATABASE_URL is not set")
+        return self.database_url.get_secret_value()
+
+    @model_validator(mode="after")
+    def _provider_is_whole(self) -> Self:
+        if self.payment_api_url is not None:
+            _require(self.payment_api_key, "PAYMENT_API_KEY", "PAYMENT_API_URL is set")
+            _require(self.payment_webhook_secret, "PAYMENT_WEBHOOK_SECRET", "PAYMENT_API_URL is set")
+        if self.environment == "live":
+            _require(self.payment_api_url, "PAYMENT_API_URL", "PAYWARDEN_ENVIRONMENT is live")
+        return self
+
+    @model_validator(mode="after")
+    def _database_is_whole(self) -> Self:
+        if self.owner_database_url is not None:
+            _require(self.database_url, "DATABASE_URL", "PAYWARDEN_OWNER_DATABASE_URL is set")
+        if self.pool_max < self.pool_min:
+            raise ValueError("PAYWARDEN_POOL_MAX must be at least PAYWARDEN_POOL_MIN")
+        return self
+
+    @model_validator(mode="after")
+    def _lease_covers_one_call(self) -> Self:
+        margin_seconds = self.lease_seconds - self.provider_timeout_seconds
+        if not 0 < margin_seconds <= _LEASE_MARGIN_SECONDS:
+            raise ValueError(
+                "PAYWARDEN_LEASE_SECONDS must be longer than PAYWARDEN_PROVIDER_TIMEOUT_SECONDS,"
+                f" by at most {_LEASE_MARGIN_SECONDS} seconds"
+            )
+        return self
+
+
+def _require(value: object, variable: str, because: str) -> None:
+    if value is None:
+        raise ValueError(f"{variable} must be set, because {because}")
+
+
+def _problem(location: tuple[int | str, ...], message: str) -> str:
+    """One sentence about one problem; whole-model problems name their variables themselves."""
+    sentence = message.removeprefix("Value error, ")
+    if not location:
+        return sentence
+    name = str(location[0])
+    return f"{name if name.isupper() else f'PAYWARDEN_{name.upper()}'}: {sentence}"

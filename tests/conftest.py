@@ -1,0 +1,198 @@
+"""What all tests share: real PostgreSQL servers of both supported versions, a fresh database for each test, a clock.
+
+Each worker starts the servers it needs, once, in a folder of its own; the schema is migrated once into a template by a
+login that is no superuser, and every test gets a clone.
+"""
+
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from pathlib import Path
+from urllib.parse import quote
+
+import psycopg
+import pytest
+
+from paywarden.db.embedded import QUICKSTART, SERVICE, SUPERUSER, EmbeddedServer
+from paywarden.db.migrate import migrate
+from paywarden.db.pool import Pool, open_pool
+from paywarden.settings import Settings
+
+MIGRATOR = "migrator"
+TEMPLATE = "template_paywarden"
+PASSWORD = "only-for-tests"
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "both_versions: run on PostgreSQL 18 and on PostgreSQL 16")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "server_version" in metafunc.fixturenames and metafunc.definition.get_closest_marker("both_versions"):
+        metafunc.parametrize("server_version", [18, 16], ids=["pg18", "pg16"])
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A running server whose template holds the migrated schema."""
+
+    process: EmbeddedServer
+
+    def url(self, role: str, database: str) -> str:
+        """How ``role`` logs in. The service and the migrator are ordinary logins with a password."""
+        socket = self.process.connection_url(QUICKSTART, database).partition("@")[2]
+        password = {SERVICE: f":{PASSWORD}", MIGRATOR: f":{PASSWORD}"}.get(role)
+        if password is None:
+            return self.process.connection_url(role, database)
+        return f"postgresql://{role}{password}@{socket}"
+
+    def administer(self, *statements: str, database: str = "postgres") -> None:
+        """Run statements as the superuser."""
+        with psycopg.connect(self.process.connection_url(SUPERUSER, database), autocommit=True) as connection:
+            for statement in statements:
+                connection.execute(statement)
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """A database of one test. ``owner_url`` works as paywarden_owner; ``migrator_url`` is the login who may."""
+
+    server: Server
+    name: str
+
+    @property
+    def service_url(self) -> str:
+        return self.server.url(SERVICE, self.name)
+
+    @property
+    def migrator_url(self) -> str:
+        return self.server.url(MIGRATOR, self.name)
+
+    @property
+    def owner_url(self) -> str:
+        return f"{self.migrator_url}&options={quote('-c role=paywarden_owner')}"
+
+    @property
+    def superuser_url(self) -> str:
+        return self.server.url(SUPERUSER, self.name)
+
+    @property
+    def quickstart_url(self) -> str:
+        return self.server.url(QUICKSTART, self.name)
+
+
+class FrozenClock:
+    """The database's clock, standing still until the test moves it."""
+
+    def __init__(self, database: Database, now: datetime) -> None:
+        self._url = database.superuser_url
+        self.now = now
+
+    def advance(self, seconds: float) -> None:
+        """Move on (or back, when negative)."""
+        self.set(self.now + timedelta(seconds=seconds))
+
+    def set(self, now: datetime) -> None:
+        """Show this instant from now on."""
+        self.now = now
+        with psycopg.connect(self._url, autocommit=True) as connection:
+            connection.execute("update public.frozen_clock set now_is = %s", [now])
+
+
+class Servers:
+    """The servers of this worker, started when a test first asks for the version."""
+
+    def __init__(self) -> None:
+        self._running: dict[int, tuple[Server, Path]] = {}
+
+    def get(self, major: int) -> Server:
+        if major not in self._running:
+            folder = Path(tempfile.mkdtemp(prefix="paywarden-test-"))
+            process = EmbeddedServer(folder, major=major, configuration={"fsync": "off", "full_page_writes": "off"})
+            process.start()
+            self._running[major] = Server(process), folder
+            _make_template(self._running[major][0])
+        return self._running[major][0]
+
+    def stop(self) -> None:
+        for server, folder in self._running.values():
+            server.process.stop()
+            shutil.rmtree(folder)
+
+
+def create_empty_database(server: Server, name: str) -> None:
+    """A database as a managed server hands it out: the owner is no superuser, the extension is there."""
+    server.administer(f"create database {name} owner {MIGRATOR}")
+    server.administer("create extension vector", database=name)
+
+
+def _make_template(server: Server) -> None:
+    server.administer(f"create role {MIGRATOR} login createrole password '{PASSWORD}'")
+    server.administer(f"set role {MIGRATOR}", f"create role {SERVICE} login password '{PASSWORD}'")
+    create_empty_database(server, TEMPLATE)
+    migrate(server.url(MIGRATOR, TEMPLATE), server.url(SERVICE, TEMPLATE))
+    server.administer(f"alter database {TEMPLATE} with allow_connections false")
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[Servers]:
+    running = Servers()
+    try:
+        yield running
+    finally:
+        running.stop()
+
+
+@pytest.fixture(scope="session")
+def database_numbers() -> Iterator[int]:
+    return count(1)
+
+
+@pytest.fixture
+def server_version() -> int:
+    """The PostgreSQL version of this test; both, one after the other, for tests marked ``both_versions``."""
+    return 18
+
+
+@pytest.fixture
+def server(servers: Servers, server_version: int) -> Server:
+    return servers.get(server_version)
+
+
+@pytest.fixture
+def database(server: Server, database_numbers: Iterator[int]) -> Iterator[Database]:
+    """A fresh database with the migrated schema."""
+    name = f"test_{next(database_numbers)}"
+    server.administer(f"create database {name} template {TEMPLATE} owner {MIGRATOR}")
+    yield Database(server, name)
+    server.administer(f"drop database {name} with (force)")
+
+
+@pytest.fixture
+def settings(database: Database, tmp_path: Path) -> Settings:
+    """Settings of a service on ``database``, untouched by the environment of whoever runs the tests."""
+    return Settings.load(_env_file=None, database_url=database.service_url, data_dir=tmp_path / "data")
+
+
+@pytest.fixture
+async def pool(settings: Settings) -> AsyncIterator[Pool]:
+    """The service's pool."""
+    async with open_pool(settings.service_url, settings) as opened:
+        yield opened
+
+
+@pytest.fixture
+def frozen_clock(database: Database) -> FrozenClock:
+    """Stop the database's clock at 2030-01-01 12:00 UTC."""
+    start = datetime(2030, 1, 1, 12, tzinfo=UTC)
+    database.server.administer(
+        f"create table public.frozen_clock as select timestamptz '{start.isoformat()}' as now_is",
+        "grant select on public.frozen_clock to public",
+        "create or replace function paywarden.clock() returns timestamptz language sql volatile"
+        " as 'select now_is from public.frozen_clock'",
+        database=database.name,
+    )
+    return FrozenClock(database, start)

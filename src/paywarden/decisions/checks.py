@@ -1,0 +1,81 @@
+"""What the code makes of an advice. It can only lower what the adviser allowed, never raise it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from paywarden.decisions.advice import Advice, Snapshot, Verdict
+from paywarden.decisions.adviser import AdviceRecord
+from paywarden.decisions.case_file import open_case
+from paywarden.kit.checks import Check
+from paywarden.kit.money import display
+from paywarden.kit.trust import TRUSTED_TIERS
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedAdvice:
+    """The advice that counts: ``verdict``, ``amount_minor`` and ``reason`` are what is left after the checks.
+
+    An approval that fails a check is an escalation of nothing, with the check's detail as its reason.
+    """
+
+    advice: Advice
+    verdict: Verdict
+    amount_minor: int
+    reason: str
+    citations_verified: bool
+    supported_by_trusted: bool
+    checks: tuple[Check, ...]
+
+    @property
+    def approve(self) -> bool:
+        """Whether the adviser approves and every check let it stand."""
+        return self.verdict == "approve"
+
+
+def check_advice(snapshot: Snapshot, record: AdviceRecord) -> CheckedAdvice:
+    """Hold an advice against the snapshot it was given for."""
+    checks = tuple(_checks(snapshot, record))
+    failed = [check for check in checks if check.result == "fail"]
+    advice = record.advice
+    stands = advice.verdict != "approve" or not failed
+    return CheckedAdvice(
+        advice=advice,
+        verdict=advice.verdict if stands else "escalate",
+        amount_minor=advice.amount_minor if stands and advice.verdict == "approve" else 0,
+        reason=advice.reason if stands else failed[0].detail,
+        citations_verified=_citations_verified(snapshot, advice),
+        supported_by_trusted=bool(set(advice.evidence) & _trusted_ids(snapshot)),
+        checks=checks,
+    )
+
+
+def _checks(snapshot: Snapshot, record: AdviceRecord) -> Iterator[Check]:
+    advice = record.advice
+    yield Check(
+        "adviser_answered", "fail" if record.failure else "pass", record.failure or f"{record.adviser} answered"
+    )
+    most = display(snapshot.requested_amount_minor, snapshot.currency)
+    if advice.amount_minor > snapshot.requested_amount_minor:
+        yield Check("advice_amount", "fail", f"The advice names more than the {most} that were requested")
+    else:
+        yield Check("advice_amount", "pass", f"not more than the {most} that were requested")
+    if _citations_verified(snapshot, advice):
+        yield Check("advice_citations", "pass", f"{len(advice.evidence)} cited, all of them retrieved")
+    else:
+        yield Check("advice_citations", "fail", "The advice rests on no evidence that was retrieved")
+    unreadable = len(open_case(snapshot).unreadable)
+    if unreadable:
+        yield Check("record_facts", "note", f"{unreadable} record notes state facts that could not be read")
+    trusted = len(set(advice.evidence) & _trusted_ids(snapshot))
+    yield Check("advice_trusted_support", "note", f"{trusted} of the cited are our own records or notes of staff")
+
+
+def _citations_verified(snapshot: Snapshot, advice: Advice) -> bool:
+    """Everything cited was really retrieved, and an approval cites something."""
+    retrieved = {note.id for note in snapshot.evidence} | {record.id for record in snapshot.records}
+    return set(advice.evidence) <= retrieved and (advice.verdict != "approve" or bool(advice.evidence))
+
+
+def _trusted_ids(snapshot: Snapshot) -> set[str]:
+    notes = {note.id for note in snapshot.evidence if note.trust in TRUSTED_TIERS}
+    return notes | {record.id for record in snapshot.records}

@@ -1,0 +1,163 @@
+"""Cedar: the policy set that is in force, and one question to it.
+
+An answer is a yes only when Cedar decides Allow *and* reports no error: Cedar leaves out a forbid rule that fails to
+evaluate, and may then allow what the rule was written to stop.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from importlib.resources import files
+from typing import Any, Literal
+
+import cedarpy
+
+from paywarden.guardrails import thresholds
+from paywarden.guardrails.facts import Approval, PaymentFacts
+from paywarden.kit import ids
+from paywarden.kit.errors import ConfigurationError
+
+Autonomy = Literal["autonomous", "advised", "reviewed"]
+REVIEW_ROLE = "review"
+_ENTITY_TYPES: dict[str, tuple[str, ids.Prefix]] = {
+    "agent": ("Agent", "agt"),
+    "person": ("Person", "per"),
+    "service": ("Service", "svc"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the policy set says to one question. ``determining`` are the ``@id`` of the rules that decided."""
+
+    allowed: bool
+    determining: tuple[str, ...]
+    errors: tuple[str, ...]
+
+
+class PolicySet:
+    """A policy text, validated against its schema and parsed once. ``version`` names the exact text."""
+
+    def __init__(self, name: str, text: str, schema_text: str) -> None:
+        """Raises ConfigurationError when the text is not valid for the schema, or a rule has no ``@id`` of its own."""
+        self.name = name
+        self.version = f"{name}@{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+        self._schema = _parsed_schema(name, schema_text)
+        self._policies = _parsed_policies(name, text, self._schema)
+
+    def ask(self, facts: PaymentFacts, autonomy: Autonomy, approvals: Sequence[Approval]) -> Answer:
+        """Whether this payment is permitted at this level of autonomy with these approvals.
+
+        Never raises: whatever goes wrong is an error in a denying answer.
+        """
+        try:
+            result = cedarpy.is_authorized(
+                _request(facts, autonomy, approvals), self._policies, _entities(*_principal_key(facts)), self._schema
+            )
+        except Exception as error:
+            return Answer(allowed=False, determining=(), errors=(f"{type(error).__name__}: {error}",))
+        return _answer(result)
+
+
+@cache
+def shipped() -> PolicySet:
+    """The policy set that comes with Paywarden."""
+    folder = files("paywarden.guardrails") / "policies"
+    return PolicySet(
+        "default",
+        (folder / "default.cedar").read_text("utf-8"),
+        (folder / "paywarden.cedarschema").read_text("utf-8"),
+    )
+
+
+def _answer(result: cedarpy.AuthzResult) -> Answer:
+    errors = tuple(str(error) for error in result.diagnostics.errors)
+    names: Mapping[str, str] = result.diagnostics.id_annotations_by_reason
+    determining = tuple(sorted(names.get(reason, reason) for reason in result.diagnostics.reasons))
+    return Answer(result.decision == cedarpy.Decision.Allow and not errors, determining, errors)
+
+
+def _parsed_schema(name: str, schema_text: str) -> cedarpy.Schema:
+    try:
+        return cedarpy.Schema.from_str(schema_text)
+    except ValueError as error:
+        raise ConfigurationError(f"the Cedar schema of policy '{name}' does not parse: {error}") from error
+
+
+def _parsed_policies(name: str, text: str, schema: cedarpy.Schema) -> cedarpy.PolicySet:
+    validation = cedarpy.validate_policies(text, schema)
+    if not validation.validation_passed:
+        problems = "; ".join(str(problem) for problem in validation.errors)
+        raise ConfigurationError(f"policy '{name}' is not valid for its schema: {problems}")
+    rules = json.loads(cedarpy.policies_to_json_str(text))["staticPolicies"].values()
+    names = {rule.get("annotations", {}).get("id") for rule in rules}
+    if len(names) != len(rules) or not all(names):
+        raise ConfigurationError(f"policy '{name}': every rule needs an @id of its own")
+    return cedarpy.PolicySet.from_str(text)
+
+
+def _principal_key(facts: PaymentFacts) -> tuple[str, str, frozenset[str]]:
+    entity_type, prefix = _ENTITY_TYPES[facts.principal_kind]
+    return entity_type, ids.to_text(prefix, facts.principal_id), facts.principal_roles
+
+
+@lru_cache(maxsize=1024)
+def _entities(entity_type: str, public_id: str, roles: frozenset[str]) -> cedarpy.Entities:
+    principal = {
+        "uid": {"type": entity_type, "id": public_id},
+        "attrs": {"id": public_id},
+        "parents": [{"type": "Role", "id": role} for role in sorted(roles)],
+    }
+    named = [{"uid": {"type": "Role", "id": role}, "attrs": {}, "parents": []} for role in sorted(roles)]
+    return cedarpy.Entities.from_json_str(json.dumps([principal, *named]))
+
+
+def _request(facts: PaymentFacts, autonomy: Autonomy, approvals: Sequence[Approval]) -> dict[str, Any]:
+    entity_type, public_id, _ = _principal_key(facts)
+    return {
+        "principal": {"type": entity_type, "id": public_id},
+        "action": {"type": "Action", "id": facts.kind},
+        "resource": {"type": "Payee" if facts.kind == "payout" else "Customer", "id": facts.counterparty},
+        "context": _context(facts, autonomy, approvals),
+    }
+
+
+def _context(facts: PaymentFacts, autonomy: Autonomy, approvals: Sequence[Approval]) -> dict[str, Any]:
+    context: dict[str, Any] = {
+        "autonomy": autonomy,
+        "tenant_active": facts.tenant_active,
+        "principal_active": facts.principal_active,
+        "amount_minor": facts.amount_minor,
+        "currency": facts.currency,
+        "payee_known": facts.payee_known,
+        "duplicate_suspected": facts.duplicate_suspected,
+        "local_hour": facts.local_hour,
+        "thresholds": {
+            "advised_min_confidence": thresholds.ADVISED_MIN_CONFIDENCE,
+            "advised_refund_max_minor": thresholds.ADVISED_REFUND_MAX_MINOR,
+        },
+        **_approval_context(approvals),
+    }
+    if facts.refund_of_known is not None:
+        context["refund_of_known"] = facts.refund_of_known
+    if facts.advice is not None:
+        context["advice"] = {
+            "verdict": facts.advice.verdict,
+            "amount_minor": facts.advice.amount_minor,
+            "confidence": facts.advice.confidence,
+            "citations_verified": facts.advice.citations_verified,
+            "supported_by_trusted": facts.advice.supported_by_trusted,
+        }
+    return context
+
+
+def _approval_context(approvals: Sequence[Approval]) -> dict[str, Any]:
+    counted = {item.reviewer_id: item for item in approvals if REVIEW_ROLE in item.roles}
+    people = [item for item in counted.values() if item.reviewer_kind == "person"]
+    return {
+        "approvals": len(counted),
+        "person_approvals": len(people),
+        "approver_ids": [ids.to_text(_ENTITY_TYPES[item.reviewer_kind][1], item.reviewer_id) for item in approvals],
+    }

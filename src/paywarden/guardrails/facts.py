@@ -1,0 +1,59 @@
+"""What the rules may know about one payment. Flow gathers it; nothing here reads a clock, a table or the network."""
+
+from dataclasses import dataclass
+from typing import Literal
+from uuid import UUID
+
+from paywarden.kit.checks import Check
+
+__all__ = ["AdviceFacts", "Approval", "Check", "PaymentFacts", "PaymentKind", "PrincipalKind", "Verdict"]
+
+PrincipalKind = Literal["agent", "person", "service"]
+PaymentKind = Literal["charge", "refund", "payout"]
+Verdict = Literal["approve", "deny", "escalate", "need_facts"]
+
+
+@dataclass(frozen=True, slots=True)
+class AdviceFacts:
+    """An adviser's opinion after the code's own checks of it. ``confidence`` is 0 to 100."""
+
+    verdict: Verdict
+    amount_minor: int
+    confidence: int
+    citations_verified: bool
+    supported_by_trusted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Approval:
+    """Another principal's yes to exactly this action, with the roles that principal has now."""
+
+    reviewer_id: UUID
+    reviewer_kind: PrincipalKind
+    roles: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentFacts:
+    """One payment as the rules see it.
+
+    ``counterparty`` is the customer (charge, refund) or the payee (payout) as text, empty for a bare reservation.
+    ``refund_of_known`` says of a refund whether the payment it returns is ours; None for the other kinds.
+    ``local_hour`` is 0 to 23 in the mandate's time zone.
+    """
+
+    tenant_active: bool
+    principal_id: UUID
+    principal_kind: PrincipalKind
+    principal_active: bool
+    principal_roles: frozenset[str]
+    kind: PaymentKind
+    amount_minor: int
+    currency: str
+    counterparty: str
+    payee_known: bool
+    duplicate_suspected: bool
+    local_hour: int
+    refund_of_known: bool | None = None
+    advice: AdviceFacts | None = None
+    approvals: tuple[Approval, ...] = ()

@@ -1,0 +1,166 @@
+"""Mandates: what a principal may spend. Static rules here; the budgets themselves are balances of the ledger."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+from paywarden.guardrails import windows
+from paywarden.guardrails.facts import Check, PaymentFacts, PaymentKind
+from paywarden.kit import ids
+from paywarden.kit.errors import PaymentDeniedError
+from paywarden.kit.money import asset, display
+
+LimitWindow = Literal["payment", "day"]
+NO_MANDATE = "no_mandate"
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """The most a single payment may be, or the budget of a calendar day, in one currency."""
+
+    currency: str
+    window: LimitWindow
+    limit_minor: int
+
+
+@dataclass(frozen=True, slots=True)
+class Mandate:
+    """A standing permission. ``payees``: the counterparties it is for, None for any; ``valid_until`` is exclusive."""
+
+    id: UUID
+    principal_id: UUID
+    name: str
+    kinds: frozenset[PaymentKind]
+    payees: frozenset[str] | None
+    limits: tuple[Limit, ...]
+    timezone: str
+    valid_from: datetime
+    valid_until: datetime | None
+    status: Literal["active", "revoked"]
+    version: int
+
+    @property
+    def currencies(self) -> frozenset[str]:
+        """A currency without a budget is not covered."""
+        return frozenset(limit.currency for limit in self.limits if limit.window == "day")
+
+    def limit_minor(self, currency: str, window: LimitWindow) -> int | None:
+        """The limit of this currency and window in minor units, None when there is none."""
+        for limit in self.limits:
+            if (limit.currency, limit.window) == (currency, window):
+                return limit.limit_minor
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The mandate a payment rests on, or None and the checks that say why there is none."""
+
+    mandate: Mandate | None
+    checks: tuple[Check, ...]
+
+    @property
+    def failed(self) -> tuple[Check, ...]:
+        """What refused it; its first rule is the one to name."""
+        return tuple(check for check in self.checks if check.result == "fail")
+
+
+@dataclass(frozen=True, slots=True)
+class AuthorityLine:
+    """Authority to hold: ``amount_minor`` of the window's account, which is granted ``limit_minor`` when it opens."""
+
+    mandate_id: UUID
+    window: windows.Window
+    account_code: str
+    spent_code: str
+    asset: str
+    amount_minor: int
+    limit_minor: int
+
+
+def choose(mandates: Sequence[Mandate], facts: PaymentFacts, now: datetime, named: UUID | None = None) -> Choice:
+    """The mandate named by the caller, else the oldest of the principal's own that passes every check."""
+    candidates = sorted(_candidates(mandates, facts, named), key=lambda mandate: mandate.id)
+    if not candidates:
+        what = "the named mandate is not one" if named else "there is no active mandate"
+        return Choice(None, (Check(NO_MANDATE, "fail", f"{what} of this principal for {facts.kind} {facts.currency}"),))
+    choices = [Choice(mandate, check(mandate, facts, now)) for mandate in candidates]
+    fitting = (choice for choice in choices if not choice.failed)
+    return next(fitting, Choice(None, choices[0].checks))
+
+
+def check(mandate: Mandate, facts: PaymentFacts, now: datetime) -> tuple[Check, ...]:
+    """Every static rule of a mandate against a payment; whether the day's budget suffices is the ledger's to say."""
+    return tuple(
+        Check(f"mandate_{rule}", "pass" if passed else "fail", detail)
+        for rule, passed, detail in _findings(mandate, facts, now)
+    )
+
+
+def authority_lines(mandate: Mandate, facts: PaymentFacts, now: datetime) -> tuple[AuthorityLine, ...]:
+    """What the ledger must hold of this mandate's budgets.
+
+    Raises PaymentDeniedError (``mandate_timezone``, ``mandate_currency``) instead of ever returning no budget at all.
+    """
+    limit_minor = mandate.limit_minor(facts.currency, "day")
+    if limit_minor is None:
+        raise PaymentDeniedError(f"the mandate has no budget in {facts.currency}", rule="mandate_currency")
+    window = windows.day(mandate.timezone, now)
+    mandate_text = ids.to_text("mdt", mandate.id)
+    return (
+        AuthorityLine(
+            mandate_id=mandate.id,
+            window=window,
+            account_code=f"authority/{mandate_text}/{window.key}",
+            spent_code=f"authority_spent/{mandate_text}",
+            asset=asset(facts.currency),
+            amount_minor=facts.amount_minor,
+            limit_minor=limit_minor,
+        ),
+    )
+
+
+def _candidates(mandates: Sequence[Mandate], facts: PaymentFacts, named: UUID | None) -> Iterator[Mandate]:
+    for mandate in mandates:
+        if mandate.principal_id != facts.principal_id:
+            continue
+        covers = mandate.status == "active" and facts.kind in mandate.kinds and facts.currency in mandate.currencies
+        if mandate.id == named or (named is None and covers):
+            yield mandate
+
+
+def _findings(mandate: Mandate, facts: PaymentFacts, now: datetime) -> Iterator[tuple[str, bool, str]]:
+    """Rule, whether it passes, and a sentence that is true either way."""
+    principal = "the mandate is this principal's own" if mandate.principal_id == facts.principal_id else "it is not"
+    yield "principal", mandate.principal_id == facts.principal_id, principal
+    yield "status", mandate.status == "active", f"the mandate is {mandate.status}"
+    yield "validity", _valid(mandate, now), f"valid from {mandate.valid_from.isoformat()}{_until(mandate)}"
+    yield "kind", facts.kind in mandate.kinds, f"it is for {', '.join(sorted(mandate.kinds))}"
+    yield "currency", facts.currency in mandate.currencies, f"it has budgets in {', '.join(sorted(mandate.currencies))}"
+    yield "payee", mandate.payees is None or facts.counterparty in mandate.payees, _payees(mandate)
+    yield "timezone", _zone_known(mandate), f"its days are those of {mandate.timezone}"
+    most = mandate.limit_minor(facts.currency, "payment")
+    if most is not None:
+        yield "payment_limit", facts.amount_minor <= most, f"at most {display(most, facts.currency)} a payment"
+
+
+def _valid(mandate: Mandate, now: datetime) -> bool:
+    return mandate.valid_from <= now and (mandate.valid_until is None or now < mandate.valid_until)
+
+
+def _until(mandate: Mandate) -> str:
+    return f" until {mandate.valid_until.isoformat()}" if mandate.valid_until else ""
+
+
+def _payees(mandate: Mandate) -> str:
+    return "it is for any counterparty" if mandate.payees is None else "it is for named counterparties only"
+
+
+def _zone_known(mandate: Mandate) -> bool:
+    try:
+        windows.zone(mandate.timezone)
+    except PaymentDeniedError:
+        return False
+    return True

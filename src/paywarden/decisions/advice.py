@@ -46,7 +46,11 @@ class OwnRecord:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Everything an adviser may rest on. ``payment_id`` is the payment a refund would return, None if none is named."""
+    """Everything an adviser may rest on.
+
+    ``payment_id`` is the payment a refund would return, None if none is named. ``complete`` is false when the customer
+    has more records than were read: then the absence of one proves nothing.
+    """
 
     request: str
     customer: str
@@ -56,6 +60,7 @@ class Snapshot:
     payment_id: str | None
     records: tuple[OwnRecord, ...]
     evidence: tuple[EvidenceNote, ...]
+    complete: bool = True
 
     def as_json(self) -> dict[str, Any]:
         """The snapshot as it is stored and replayed."""
@@ -66,6 +71,7 @@ class Snapshot:
             "requested_amount_minor": self.requested_amount_minor,
             "currency": self.currency,
             "payment_id": self.payment_id,
+            "complete": self.complete,
             "records": [{"id": record.id, "fact": record_fact_json(record.fact)} for record in self.records],
             "evidence": [_evidence_json(note) for note in self.evidence],
         }

@@ -15,7 +15,7 @@ from pydantic.dataclasses import dataclass
 from paywarden.kit.money import MAX_AMOUNT_MINOR
 
 _STRICT = ConfigDict(extra="forbid", strict=True)
-_Id = Annotated[str, Field(min_length=1, max_length=255)]
+_Id = Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f]+\z")]
 _Amount = Annotated[int, Field(ge=1, le=MAX_AMOUNT_MINOR)]
 _Currency = Annotated[str, Field(pattern=r"^[a-z]{3}\z")]
 

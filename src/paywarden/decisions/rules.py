@@ -55,6 +55,8 @@ def judge(snapshot: Snapshot) -> Advice:
         return _say("escalate", f"only refunds are judged by rules, this is a {snapshot.kind}")
     if case.file.contradictions:
         return _say("escalate", "two records tell the same thing differently", case.file.contradictions)
+    if not snapshot.complete:
+        return _say("escalate", "the customer has more records than the rules can weigh")
     return _RULES[classify(snapshot.request)](case)
 
 

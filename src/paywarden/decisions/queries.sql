@@ -1,0 +1,50 @@
+-- name: insert_decision
+-- A decision, whole: what was seen, what was answered, what counts of it.
+insert into paywarden.decisions (tenant_id, id, payment_id, customer_id, principal_id, adviser, model, prompt_sha256,
+    snapshot, raw_answer, advice, usage, latency_ms, policy_version)
+values ((select paywarden.tenant()), %(id)s, %(payment_id)s, %(customer_id)s, %(principal_id)s, %(adviser)s, %(model)s,
+    %(prompt_sha256)s, %(snapshot)s::jsonb, %(raw_answer)s, %(advice)s::jsonb, %(usage)s::jsonb, %(latency_ms)s,
+    %(policy_version)s);
+
+-- name: insert_decision_evidence
+-- The notes a decision was given, with their hashes then, and whether it cites them.
+insert into paywarden.decision_evidence (tenant_id, decision_id, note_id, content_sha256, score, trust, cited)
+select (select paywarden.tenant()), %(decision_id)s, note.id, note.content_sha256, note.score, note.trust, note.cited
+from unnest(%(note_ids)s::uuid[], %(content_sha256s)s::bytea[], %(scores)s::double precision[], %(trusts)s::text[],
+    %(cited)s::boolean[]) as note (id, content_sha256, score, trust, cited);
+
+-- name: insert_checks
+-- What every rule found, of a payment, a decision, or both.
+insert into paywarden.checks (tenant_id, id, payment_id, decision_id, rule, result, detail, policy_version)
+select (select paywarden.tenant()), found.id, %(payment_id)s, %(decision_id)s, found.rule, found.result, found.detail,
+    %(policy_version)s
+from unnest(%(ids)s::uuid[], %(rules)s::text[], %(results)s::text[], %(details)s::text[])
+    as found (id, rule, result, detail);
+
+-- name: decision_by_id
+-- One decision, without its evidence and checks.
+select id, payment_id, customer_id, principal_id, adviser, model, prompt_sha256, snapshot, raw_answer, advice, usage,
+    latency_ms, policy_version, created_at
+from paywarden.decisions
+where tenant_id = (select paywarden.tenant()) and id = %(id)s;
+
+-- name: evidence_of_decision
+-- The notes a decision was given, nearest first.
+select note_id, content_sha256, score, trust, cited
+from paywarden.decision_evidence
+where tenant_id = (select paywarden.tenant()) and decision_id = %(decision_id)s
+order by score desc, note_id;
+
+-- name: checks_of_decision
+-- What the rules found of a decision, in the order they looked.
+select id, payment_id, decision_id, rule, result, detail, policy_version, created_at
+from paywarden.checks
+where tenant_id = (select paywarden.tenant()) and decision_id = %(decision_id)s
+order by id;
+
+-- name: checks_of_payment
+-- What the rules found of a payment, in the order they looked.
+select id, payment_id, decision_id, rule, result, detail, policy_version, created_at
+from paywarden.checks
+where tenant_id = (select paywarden.tenant()) and payment_id = %(payment_id)s
+order by id;

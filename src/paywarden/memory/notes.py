@@ -1,0 +1,174 @@
+"""Notes: validated, hashed, kept beside their vectors, and found again exactly within one customer."""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from pgvector import Vector as PgVector
+from psycopg import AsyncConnection
+
+from paywarden.db.sql import load
+from paywarden.kit import ids
+from paywarden.kit.canonical import canonical_json
+from paywarden.kit.errors import InvalidFieldError
+from paywarden.kit.text import MAX_TEXT_CHARACTERS, clean_id, clean_text
+from paywarden.kit.trust import TRUST_TIERS, TrustTier
+from paywarden.memory.embedder import Vector
+
+SQL = load(__package__)
+Connection = AsyncConnection[dict[str, Any]]
+MAX_FOUND = 50
+MAX_RECORDS = 500
+
+
+@dataclass(frozen=True, slots=True)
+class NewNote:
+    """A note to keep. ``facts`` is the machine-readable side of a record note; ``own_vector`` is the caller's."""
+
+    customer_id: str
+    content: str
+    trust: TrustTier = "customer"
+    source: str | None = None
+    invoice_id: str | None = None
+    case_id: str | None = None
+    facts: Mapping[str, Any] | None = None
+    own_vector: Vector | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A kept note. ``score`` is the cosine similarity to what was searched, -1 to 1; None when nothing was."""
+
+    id: UUID
+    customer_id: str
+    content: str
+    content_sha256: bytes
+    trust: TrustTier
+    source: str | None
+    invoice_id: str | None
+    case_id: str | None
+    facts: Mapping[str, Any] | None
+    created_at: datetime
+    score: float | None
+
+    @property
+    def public_id(self) -> str:
+        """The id as answers show it."""
+        return ids.to_text("note", self.id)
+
+
+@dataclass(frozen=True, slots=True)
+class Recalled:
+    """The evidence for a request. ``complete``: every record note of the customer that states facts is among it."""
+
+    notes: tuple[Note, ...]
+    complete: bool
+
+
+def validate(new: NewNote) -> None:
+    """Raises InvalidFieldError naming the field; to be asked before the text is embedded."""
+    clean_id(new.customer_id, "customer_id")
+    clean_text(new.content, "content")
+    for param, value in (("source", new.source), ("invoice_id", new.invoice_id), ("case_id", new.case_id)):
+        if value is not None:
+            clean_id(value, param)
+    if new.trust not in TRUST_TIERS:
+        raise InvalidFieldError("trust", f"must be one of {', '.join(TRUST_TIERS)}")
+    if new.facts is not None:
+        _check_facts(new)
+
+
+def check_limit(limit: int) -> int:
+    """The same limit. Raises InvalidFieldError when it is not 1 to 50."""
+    if type(limit) is not int or not 1 <= limit <= MAX_FOUND:
+        raise InvalidFieldError("limit", f"must be a whole number from 1 to {MAX_FOUND}")
+    return limit
+
+
+async def add(connection: Connection, new: NewNote, embedder_id: str, vector: Vector) -> UUID:
+    """Keep a note of an existing customer beside the embedder's vector of its content; the note's id."""
+    validate(new)
+    note_id = ids.new_uuid()
+    values = {
+        "id": note_id,
+        "customer_id": new.customer_id,
+        "invoice_id": new.invoice_id,
+        "case_id": new.case_id,
+        "source": new.source,
+        "trust": new.trust,
+        "content": new.content,
+        "content_sha256": hashlib.sha256(new.content.encode()).digest(),
+        "facts": None if new.facts is None else canonical_json(new.facts).decode(),
+        "embedder": embedder_id,
+        "embedding": _sql_vector(vector),
+        "own_embedding": None if new.own_vector is None else _sql_vector(new.own_vector),
+    }
+    await connection.execute(SQL.insert_note, values)
+    return note_id
+
+
+async def find(connection: Connection, note_id: UUID) -> Note | None:
+    """A note of this tenant by id."""
+    row = await (await connection.execute(SQL.note_by_id, {"id": note_id})).fetchone()
+    return None if row is None else Note(**row)
+
+
+async def of_customer(connection: Connection, customer_id: str, limit: int, before: UUID | None = None) -> list[Note]:
+    """A customer's notes, newest first; ``before`` is the last id of the previous page."""
+    values = {"customer_id": customer_id, "limit": limit, "before": before}
+    return await _notes(connection, SQL.notes_of_customer, values)
+
+
+async def nearest_by_text(
+    connection: Connection, customer_id: str, embedder_id: str, vector: Vector, limit: int
+) -> list[Note]:
+    """The customer's notes nearest to a text, by the same embedder's vector of it, nearest first."""
+    values = _search(customer_id, vector, check_limit(limit)) | {"embedder": embedder_id}
+    return await _notes(connection, SQL.nearest_by_text, values)
+
+
+async def nearest_by_own_vector(connection: Connection, customer_id: str, vector: Vector, limit: int) -> list[Note]:
+    """The customer's notes that came with a vector of the same dimension, nearest first."""
+    return await _notes(connection, SQL.nearest_by_own_vector, _search(customer_id, vector, check_limit(limit)))
+
+
+async def recall(connection: Connection, customer_id: str, embedder_id: str, vector: Vector, limit: int) -> Recalled:
+    """What to judge a request on: the nearest notes, and every record that states facts however far its words are.
+
+    Nearness finds what supports a claim; the refund already made may be worded far from it and must not be missed.
+    """
+    near = await nearest_by_text(connection, customer_id, embedder_id, vector, limit)
+    values = _search(customer_id, vector, MAX_RECORDS + 1) | {"embedder": embedder_id}
+    records = await _notes(connection, SQL.records_of_customer, values)
+    together = _distinct([*near, *records[-MAX_RECORDS:]])
+    return Recalled(together, complete=len(records) <= MAX_RECORDS)
+
+
+def _check_facts(new: NewNote) -> None:
+    if new.trust != "record":
+        raise InvalidFieldError("facts", "may only be stated by a note of trust 'record'")
+    try:
+        encoded = canonical_json(new.facts)
+    except InvalidFieldError as error:
+        raise InvalidFieldError("facts", "must be JSON with finite numbers and valid Unicode") from error
+    if not encoded.startswith(b"{") or len(encoded) > MAX_TEXT_CHARACTERS or rb"\u0000" in encoded:
+        raise InvalidFieldError("facts", f"must be a JSON object of at most {MAX_TEXT_CHARACTERS:,} bytes without NUL")
+
+
+def _search(customer_id: str, vector: Vector, limit: int) -> dict[str, Any]:
+    return {"customer_id": clean_id(customer_id, "customer_id"), "vector": _sql_vector(vector), "limit": limit}
+
+
+def _sql_vector(vector: Vector) -> str:
+    return str(PgVector(vector).to_text())
+
+
+def _distinct(notes: Iterable[Note]) -> tuple[Note, ...]:
+    return tuple({note.id: note for note in notes}.values())
+
+
+async def _notes(connection: Connection, statement: str, values: dict[str, Any]) -> list[Note]:
+    return [Note(**row) for row in await (await connection.execute(statement, values)).fetchall()]

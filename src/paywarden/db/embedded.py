@@ -86,7 +86,6 @@ class EmbeddedServer:
     def restart(self, limit_seconds: float = 60) -> None:
         """Start the server again after it died; waits for the remains of the former one."""
         deadline = time.monotonic() + limit_seconds
-        self._await_end_of_former(deadline)
         while not self._comes_up(deadline):
             time.sleep(0.05)
         with closing(psycopg.connect(self._url(SUPERUSER, "postgres", self._run), connect_timeout=10)):
@@ -208,12 +207,6 @@ class EmbeddedServer:
         if time.monotonic() > deadline or not any(words in reason for words in _FORMER_SERVER_STILL_EXITS):
             raise ConfigurationError(f"PostgreSQL does not start: {reason[-2000:].strip()}")
         return False
-
-    def _await_end_of_former(self, deadline: float) -> None:
-        while (facts := self._postmaster()) is not None:
-            if time.monotonic() > deadline:
-                raise ConfigurationError(f"another PostgreSQL (process {facts[0]}) runs on {self._data}")
-            time.sleep(0.02)
 
     def _postmaster(self) -> tuple[int, str] | None:
         """Process id and socket folder from postmaster.pid, if that process is a postgres that works in this folder.

@@ -59,6 +59,14 @@ class Settings(BaseSettings):
     poll_interval_milliseconds: int = Field(default=200, ge=10)
     idempotency_lease_seconds: float = Field(default=30, gt=0)
     sandbox_webhook_delay_seconds: float = Field(default=2, ge=0)
+    # How long the asking process keeps a new payment to itself before a worker may pick it up.
+    pickup_seconds: float = Field(default=1, ge=0)
+    review_seconds: int = Field(default=86_400, ge=1)
+    adviser_timeout_seconds: float = Field(default=30, gt=0, le=60)
+    # Nothing is sent again this close to the end of a provider's key window.
+    key_window_margin_seconds: float = Field(default=300, ge=0)
+    # Set by `paywarden up` on its embedded default only: the quick-start routes answer without a key on loopback.
+    keyless_quickstart: bool = False
 
     pool_min: int = Field(default=2, ge=1)
     pool_max: int = Field(default=10, ge=1)
@@ -92,6 +100,15 @@ class Settings(BaseSettings):
         if self.database_url is None:
             raise ConfigurationError("DATABASE_URL is not set")
         return self.database_url.get_secret_value()
+
+    def secret(self, variable: str) -> str:
+        """A webhook secret by the name of its variable. Raises ConfigurationError when it is not set."""
+        if variable == "PAYMENT_WEBHOOK_SECRET" and self.payment_webhook_secret is not None:
+            return self.payment_webhook_secret.get_secret_value()
+        value = os.environ.get(variable)
+        if not value or not variable.endswith("_SECRET"):
+            raise ConfigurationError(f"{variable} is not set")
+        return value
 
     @model_validator(mode="after")
     def _provider_is_whole(self) -> Self:

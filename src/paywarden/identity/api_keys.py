@@ -6,7 +6,6 @@ A key is shown once and stored as its SHA-256: the secret has 256 random bits, s
 import hashlib
 import secrets
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -44,7 +43,7 @@ def read_key(text: str) -> PresentedKey:
 
 
 async def create(
-    connection: Connection, *, environment: str, tenant_id: UUID, principal_id: UUID, expires_at: datetime | None
+    connection: Connection, *, environment: str, tenant_id: UUID, principal_id: UUID, expires_in_seconds: int | None
 ) -> tuple[dict[str, Any], str]:
     """A new key of a principal: its row, and the key itself, which nobody can show again."""
     suffix = ids.to_text("ten", tenant_id).removeprefix("ten_")
@@ -54,7 +53,7 @@ async def create(
         "principal_id": principal_id,
         "secret_sha256": hashlib.sha256(text.encode()).digest(),
         "hint": text[-_HINT_CHARACTERS:],
-        "expires_at": expires_at,
+        "expires_in_seconds": expires_in_seconds,
     }
     row = await (await connection.execute(SQL.insert_key, values)).fetchone()
     if row is None:

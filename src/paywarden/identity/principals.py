@@ -60,10 +60,16 @@ async def ensure(connection: Connection, kind: Kind, name: str, roles: Iterable[
     """The principal of this kind and name, created with these roles when it is new; roles of an old one stay."""
     values = {"id": ids.new_uuid(), "kind": kind, "name": name, "roles": sorted(roles)}
     await connection.execute(SQL.insert_principal, values)
-    row = await (await connection.execute(SQL.principal_by_name, values)).fetchone()
-    if row is None:
+    principal = await by_name(connection, kind, name)
+    if principal is None:
         raise RuntimeError("the principal was not stored")
-    return from_row(row)
+    return principal
+
+
+async def by_name(connection: Connection, kind: Kind, name: str) -> Principal | None:
+    """The principal of this kind and name."""
+    row = await (await connection.execute(SQL.principal_by_name, {"kind": kind, "name": name})).fetchone()
+    return None if row is None else from_row(row)
 
 
 async def of_tenant(connection: Connection) -> list[Principal]:

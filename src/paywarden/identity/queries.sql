@@ -5,8 +5,9 @@ on conflict (name) do nothing
 returning id, name, environment, status, authority_version, created_at;
 
 -- name: tenant_by_id
--- One tenant.
-select id, name, environment, status, authority_version, created_at from paywarden.tenants where id = %(id)s;
+-- One tenant, and what time it is by the database's clock.
+select id, name, environment, status, authority_version, created_at, paywarden.clock() as now
+from paywarden.tenants where id = %(id)s;
 
 -- name: count_authority_change
 -- Whatever was guarded under the old count is stale from now on.
@@ -55,7 +56,8 @@ on conflict do nothing;
 -- name: insert_key
 -- A new key; only its hash is stored.
 insert into paywarden.api_keys (tenant_id, id, principal_id, secret_sha256, hint, expires_at)
-values ((select paywarden.tenant()), %(id)s, %(principal_id)s, %(secret_sha256)s, %(hint)s, %(expires_at)s)
+values ((select paywarden.tenant()), %(id)s, %(principal_id)s, %(secret_sha256)s, %(hint)s,
+        paywarden.clock() + make_interval(secs => %(expires_in_seconds)s))
 returning id, principal_id, hint, expires_at, revoked_at, created_at;
 
 -- name: principal_of_key

@@ -20,7 +20,7 @@ async def create(connection: Connection, tenant_id: UUID, name: str, environment
 
 
 async def find(connection: Connection, tenant_id: UUID) -> dict[str, Any] | None:
-    """A tenant's row: id, name, environment, status, authority_version."""
+    """A tenant's row: id, name, environment, status, authority_version, and ``now`` by the database's clock."""
     return await (await connection.execute(SQL.tenant_by_id, {"id": tenant_id})).fetchone()
 
 

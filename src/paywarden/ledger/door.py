@@ -41,9 +41,7 @@ async def transfers_of_payment(connection: Connection, payment_id: UUID) -> list
     return await (await connection.execute(SQL.transfers_of_payment, {"payment_id": payment_id})).fetchall()
 
 
-async def transfers(
-    connection: Connection, *, after: tuple[str, UUID] | None, limit: int
-) -> list[dict[str, Any]]:
+async def transfers(connection: Connection, *, after: tuple[str, UUID] | None, limit: int) -> list[dict[str, Any]]:
     """Committed transfers, newest first, below a cursor of (transaction, id)."""
     transaction_id, transfer_id = after or (None, None)
     values = {"after_transaction": transaction_id, "after_id": transfer_id, "limit": limit}

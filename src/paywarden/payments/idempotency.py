@@ -35,7 +35,7 @@ class Stored:
 
 
 async def register(
-    connection: Connection, principal_id: UUID, request: IdempotentRequest, payment_id: UUID, lease_seconds: int
+    connection: Connection, principal_id: UUID, request: IdempotentRequest, payment_id: UUID, lease_seconds: float
 ) -> bool:
     """Store the key for this payment; False when the key stands already (waits for a first call that commits)."""
     values = {

@@ -259,3 +259,11 @@ update paywarden.operations
 set status = %(status)s, provider_id = coalesce(%(provider_id)s, provider_id),
     last_error = coalesce(%(error)s, last_error), updated_at = paywarden.clock()
 where tenant_id = (select paywarden.tenant()) and id = %(id)s and status <> 'accepted';
+
+-- name: claim_for_request
+-- Take the lease of a payment that waits for a request.
+update paywarden.payments as payment
+set lease_until = paywarden.clock() + make_interval(secs => %(lease_seconds)s), fence = fence + 1
+where tenant_id = (select paywarden.tenant()) and id = %(id)s
+  and (lease_until is null or lease_until < paywarden.clock())
+returning payment.*, paywarden.quickstart_status(origin, bare, status) as quickstart_status;

@@ -39,3 +39,10 @@ async def backlog(connection: Connection) -> dict[str, Any]:
     """How many payments are due and how old the oldest due step is, in seconds. Needs the system role."""
     row = await (await connection.execute(SQL.backlog)).fetchone()
     return row or {}
+
+
+async def claim_for_request(connection: Connection, payment_id: UUID, lease_seconds: float) -> Payment | None:
+    """Take the lease of a payment that waits for a request and has no next step of its own."""
+    values = {"id": payment_id, "lease_seconds": lease_seconds}
+    row = await (await connection.execute(SQL.claim_for_request, values)).fetchone()
+    return None if row is None else from_row(row)

@@ -117,7 +117,7 @@ class NewPayment:
 
 
 def action_digest(tenant_id: UUID, payment: NewPayment | Payment) -> bytes:
-    """SHA-256 of the canonical JSON of exactly this action: what a verdict is about. One cent more is another action."""
+    """SHA-256 of the canonical JSON of exactly this action: what a verdict is about. One cent more is another."""
     return digest(
         {
             "tenant": str(tenant_id),
@@ -158,6 +158,16 @@ async def lock(connection: Connection, payment_id: UUID) -> Payment | None:
     """A payment of the tenant, locked until the transaction ends."""
     row = await (await connection.execute(SQL.lock_payment, {"id": payment_id})).fetchone()
     return None if row is None else from_row(row)
+
+
+async def lock_with_original(connection: Connection, payment_id: UUID) -> Payment | None:
+    """A payment locked after the charge it refunds, if it refunds one (docs/decisions/0003-lock-order.md)."""
+    payment = await find(connection, payment_id)
+    if payment is None:
+        return None
+    if payment.original_payment_id is not None:
+        await lock(connection, payment.original_payment_id)
+    return await lock(connection, payment_id)
 
 
 async def by_provider_id(

@@ -189,6 +189,10 @@ class Provider(Protocol):
         """Verify a webhook over its raw body, then read it. Raises SignatureError, whatever is wrong with it."""
         ...
 
+    def read_event(self, body: bytes) -> ProviderEvent:
+        """Read an event whose signature was verified before it was stored. Raises SignatureError if unreadable."""
+        ...
+
     async def close(self) -> None:
         """Release connections."""
         ...

@@ -60,3 +60,10 @@ where verdict.tenant_id = (select paywarden.tenant()) and verdict.payment_id = %
   and verdict.action_digest = %(action_digest)s and verdict.verdict = 'approve'
   and verdict.reviewer_id <> verdict.initiator_id and reviewer.status = 'active'
   and review.required_role = any(reviewer.roles) and review.expires_at > paywarden.clock();
+
+-- name: overdue_reviews
+-- Open reviews that nobody answered in time, by their payment.
+select tenant_id, payment_id as id from paywarden.reviews
+where status = 'open' and expires_at <= paywarden.clock()
+order by expires_at
+limit %(limit)s;

@@ -121,3 +121,8 @@ async def standing_approvals(connection: Connection, payment_id: UUID, action_di
     """Approvals that still count: of this very digest, in time, by active principals other than the initiator."""
     values = {"payment_id": payment_id, "action_digest": action_digest}
     return await (await connection.execute(SQL.standing_approvals, values)).fetchall()
+
+
+async def overdue(connection: Connection, limit: int) -> list[dict[str, Any]]:
+    """(tenant_id, payment id as ``id``) of open reviews that nobody answered in time. Needs the system role."""
+    return await (await connection.execute(SQL.overdue_reviews, {"limit": limit})).fetchall()

@@ -60,7 +60,9 @@ create table paywarden.payments (
     check (status not in ('succeeded', 'failed', 'canceled', 'expired', 'denied') or next_step_at is null),
     check (status not in ('reserved', 'submitting', 'outcome_unknown', 'processing', 'requires_action', 'authorized')
            or hold_id is not null),
-    check (status in ('pending', 'needs_facts', 'in_review', 'denied', 'canceled', 'expired') or oversight is not null)
+    -- A provider's success books even on a payment that nobody decided on.
+    check (status in ('pending', 'needs_facts', 'in_review', 'denied', 'canceled', 'expired', 'succeeded')
+           or oversight is not null)
 );
 create unique index payments_by_provider_id
     on paywarden.payments (tenant_id, provider, provider_account, kind, provider_payment_id)

@@ -1,0 +1,213 @@
+"""Access: who is calling, and what administrators change about principals, keys, mandates and the kill switch."""
+
+from typing import Any, Literal
+from uuid import UUID
+
+from paywarden.audit import events
+from paywarden.db.transaction import transaction
+from paywarden.flow.desk import Actor, Connection, Desk
+from paywarden.guardrails import mandate_store
+from paywarden.guardrails.mandate_terms import MandateTerms
+from paywarden.guardrails.mandates import Limit, Mandate
+from paywarden.identity import api_keys, principals, tenants
+from paywarden.identity.principals import ROLES, Kind, Principal
+from paywarden.identity.tenants import QUICKSTART_TENANT_ID
+from paywarden.kit import ids
+from paywarden.kit.errors import AuthenticationError, InvalidFieldError, NotFoundError, StateConflictError
+from paywarden.kit.text import clean_id
+
+KEYLESS_NAME = "quickstart"
+ADMIN_NAME = "admin"
+# Stated in shared/api.md: what the quick start may spend.
+QUICKSTART_LIMITS = (Limit("usd", "payment", 50_000), Limit("usd", "day", 10_000_000))
+_MAX_KEY_SECONDS = 10 * 365 * 24 * 3600
+
+
+async def authenticate(desk: Desk, key_text: str) -> Principal:
+    """The principal of a presented key. Raises AuthenticationError, the same whatever is wrong with it."""
+    key = api_keys.read_key(key_text)
+    async with transaction(desk.pool, key.tenant_id) as connection:
+        principal = await api_keys.principal_of(connection, key)
+    if principal is None:
+        raise AuthenticationError("The API key is not known, has expired or was revoked.")
+    return principal
+
+
+async def quickstart_principal(desk: Desk) -> Principal:
+    """The keyless principal of the quick start, made with its stated mandate at first use."""
+    async with transaction(desk.pool, QUICKSTART_TENANT_ID) as connection:
+        principal = await principals.ensure(connection, "service", KEYLESS_NAME, ["initiate", "settle"])
+        await _ensure_mandate(connection, principal)
+    return principal
+
+
+async def _ensure_mandate(connection: Connection, principal: Principal) -> None:
+    """Whoever starts with the quick start has its stated mandate, once."""
+    if await mandate_store.of_principal(connection, principal.id):
+        return
+    terms = MandateTerms(
+        principal_id=principal.id,
+        name="quick start",
+        kinds=("charge", "refund"),
+        limits=QUICKSTART_LIMITS,
+        timezone="UTC",
+    )
+    await mandate_store.create(connection, terms)
+    await tenants.count_authority_change(connection)
+
+
+async def create_tenant(desk: Desk, name: str, environment: Literal["test", "live"]) -> tuple[dict[str, Any], str]:
+    """A new tenant with an administrator (a person with every role) and that person's key, shown once."""
+    clean_id(name, "name")
+    tenant_id = ids.new_uuid()
+    async with transaction(desk.pool, tenant_id) as connection:
+        tenant = await tenants.create(connection, tenant_id, name, environment)
+        if tenant is None:
+            raise StateConflictError(f"There is a tenant of the name '{name}' already.", param="name")
+        _, secret = await _admin_key(connection, tenant)
+    return tenant, secret
+
+
+async def create_admin_key(desk: Desk, tenant_id: UUID) -> str:
+    """A key for the tenant's administrator, who is made when there is none, with the quick start's mandate there."""
+    async with transaction(desk.pool, tenant_id) as connection:
+        tenant = await tenants.find(connection, tenant_id)
+        if tenant is None:
+            raise NotFoundError("There is no such tenant.")
+        admin, secret = await _admin_key(connection, tenant)
+        if tenant_id == QUICKSTART_TENANT_ID:
+            await _ensure_mandate(connection, admin)
+    return secret
+
+
+async def _admin_key(connection: Connection, tenant: dict[str, Any]) -> tuple[Principal, str]:
+    admin = await principals.ensure(connection, "person", ADMIN_NAME, ROLES)
+    _, secret = await api_keys.create(
+        connection,
+        environment=tenant["environment"],
+        tenant_id=tenant["id"],
+        principal_id=admin.id,
+        expires_in_seconds=None,
+    )
+    return admin, secret
+
+
+async def create_agent(desk: Desk, actor: Actor, kind: Kind, name: str, roles: list[str]) -> Principal:
+    """A new agent, person or service. Raises ForbiddenError, InvalidFieldError, StateConflictError (name taken)."""
+    actor.principal.require("administer")
+    clean_id(name, "name")
+    if not set(roles) <= set(ROLES):
+        raise InvalidFieldError("roles", f"must be among {', '.join(ROLES)}")
+    async with transaction(desk.pool, actor.tenant_id) as connection:
+        if await principals.by_name(connection, kind, name) is not None:
+            raise StateConflictError(f"There is a {kind} of the name '{name}' already.", param="name")
+        created = await principals.ensure(connection, kind, name, roles)
+        await _note(connection, actor, "principal.created", created.id, kind=kind, roles=sorted(roles))
+    return created
+
+
+async def list_principals(desk: Desk, actor: Actor) -> list[Principal]:
+    """All principals of the tenant, oldest first."""
+    async with transaction(desk.pool, actor.tenant_id) as connection:
+        return await principals.of_tenant(connection)
+
+
+async def set_principal_status(
+    desk: Desk, actor: Actor, principal_id: UUID, status: Literal["active", "suspended"]
+) -> Principal:
+    """Suspend (its keys stop at once, what it reserved is not sent) or reactivate a principal."""
+    actor.principal.require("administer")
+    async with transaction(desk.pool, actor.tenant_id) as connection:
+        if not await principals.set_status(connection, principal_id, status):
+            raise NotFoundError("There is no such principal.")
+        await tenants.count_authority_change(connection)
+        await _note(connection, actor, f"principal.{status}", principal_id)
+        changed = await principals.find(connection, principal_id)
+    assert changed is not None  # noqa: S101  it was just changed
+    return changed
+
+
+async def create_key(
+    desk: Desk, actor: Actor, principal_id: UUID, expires_in_seconds: int | None
+) -> tuple[dict[str, Any], str]:
+    """A new API key for a principal: its row and the key, which is shown this once."""
+    actor.principal.require("administer")
+    if expires_in_seconds is not None and not 1 <= expires_in_seconds <= _MAX_KEY_SECONDS:
+        raise InvalidFieldError("expires_in_seconds", f"must be 1 to {_MAX_KEY_SECONDS}")
+    async with transaction(desk.pool, actor.tenant_id) as connection:
+        if await principals.find(connection, principal_id) is None:
+            raise NotFoundError("There is no such principal.")
+        row, secret = await api_keys.create(
+            connection,
+            environment=actor.principal.environment,
+            tenant_id=actor.tenant_id,
+            principal_id=principal_id,
+            expires_in_seconds=expires_in_seconds,
+        )
+        await _note(connection, actor, "key.created", row["id"])
+    return row, secret
+
+
+async def list_keys(desk: Desk, actor: Actor) -> list[dict[str, Any]]:
+    """All keys of the tenant, without their secrets."""
+    actor.principal.require("administer")
+    async with transaction(desk.pool, actor.tenant_id) as connection:
+        return await api_keys.of_tenant(connection)
+
+
+async def revoke_key(desk: Desk, actor: Actor, key_id: UUID) -> dict[str, Any]:
+    """End a key at once. Raises NotFoundError."""
+    actor.principal.require("administer")
+    async with transaction(desk.pool, actor.tenant_id) as connection:
+        row = await api_keys.revoke(connection, key_id)
+        if row is None:
+            raise NotFoundError("There is no such key.")
+        await _note(connection, actor, "key.revoked", key_id)
+    return row
+
+
+async def create_mandate(desk: Desk, actor: Actor, terms: MandateTerms) -> Mandate:
+    """What a principal may spend from now on. Raises InvalidFieldError that names the field, NotFoundError."""
+    actor.principal.require("administer")
+    async with transaction(desk.pool, actor.tenant_id) as connection:
+        if await principals.find(connection, terms.principal_id) is None:
+            raise NotFoundError("There is no such principal.", param="principal")
+        mandate = await mandate_store.create(connection, terms)
+        await tenants.count_authority_change(connection)
+        await _note(connection, actor, "mandate.created", mandate.id)
+    return mandate
+
+
+async def list_mandates(desk: Desk, actor: Actor) -> list[Mandate]:
+    """All mandates of the tenant, oldest first."""
+    async with transaction(desk.pool, actor.tenant_id) as connection:
+        return await mandate_store.all_mandates(connection)
+
+
+async def revoke_mandate(desk: Desk, actor: Actor, mandate_id: UUID) -> Mandate:
+    """End a mandate: what was reserved under it is not sent any more. Raises NotFoundError."""
+    actor.principal.require("administer")
+    async with transaction(desk.pool, actor.tenant_id) as connection:
+        mandate = await mandate_store.revoke(connection, mandate_id)
+        await tenants.count_authority_change(connection)
+        await _note(connection, actor, "mandate.revoked", mandate_id)
+    return mandate
+
+
+async def set_tenant_status(desk: Desk, actor: Actor, status: Literal["active", "suspended"]) -> None:
+    """The kill switch: a suspended tenant sends nothing more to any provider."""
+    actor.principal.require("administer")
+    async with transaction(desk.pool, actor.tenant_id) as connection:
+        await tenants.set_status(connection, status)
+        await _note(connection, actor, f"tenant.{status}", actor.tenant_id)
+
+
+async def _note(connection: Connection, actor: Actor, event_type: str, subject_id: UUID, **data: Any) -> None:
+    await events.record(
+        connection,
+        event_type,
+        (event_type.partition(".")[0], subject_id),
+        principal_id=actor.principal.id,
+        request_id=actor.request_id,
+        data=data,
+    )

@@ -1,0 +1,90 @@
+"""Advance: look at the row and do the next thing. Doing it twice changes nothing; any process can pick a payment up."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from uuid import UUID
+
+from paywarden.db.transaction import retrying, transaction
+from paywarden.flow import advise, resolve, submit
+from paywarden.flow.desk import Connection, Desk
+from paywarden.kit.errors import NotFoundError
+from paywarden.kit.states import Status
+from paywarden.payments import queue, rows
+from paywarden.payments.rows import Payment
+
+Step = Callable[[Desk, Payment], Awaitable[None]]
+_STEPS: Mapping[Status, Step] = {
+    Status.PENDING: advise.decide,
+    Status.RESERVED: submit.submit,
+    Status.SUBMITTING: resolve.pick_up,
+    Status.OUTCOME_UNKNOWN: resolve.resolve,
+    Status.PROCESSING: resolve.poll,
+}
+# Driving a caller's own payment ends here: the rest is the provider's, a person's, or nobody's.
+_AT_REST = frozenset(Status) - {Status.PENDING, Status.RESERVED, Status.SUBMITTING, Status.OUTCOME_UNKNOWN}
+_LOOK_AGAIN_SECONDS = 0.05
+
+
+async def schedule(connection: Connection, payment: Payment) -> Payment:
+    """Make a new, undecided payment due: its caller drives it now, the worker if the caller dies."""
+    await queue.plan(connection, payment.id, payment.fence, 0)
+    scheduled = await rows.find(connection, payment.id)
+    assert scheduled is not None  # noqa: S101  it was inserted in this transaction
+    return scheduled
+
+
+async def step(desk: Desk, tenant_id: UUID, payment_id: UUID) -> Payment | None:
+    """Claim the payment and do its next step once; None when nothing is to do or somebody else does it."""
+
+    async def claim() -> Payment | None:
+        async with transaction(desk.pool, tenant_id) as connection:
+            return await queue.claim(connection, payment_id, desk.settings.lease_seconds)
+
+    payment = await retrying(claim)
+    if payment is None:
+        return None
+    work = _STEPS.get(payment.status)
+    if work is None:
+        await _nothing_to_do(desk, payment)
+    else:
+        await work(desk, payment)
+    return await find(desk, tenant_id, payment_id)
+
+
+async def drive(desk: Desk, tenant_id: UUID, payment_id: UUID) -> Payment:
+    """Advance a caller's payment until it rests with somebody else, at most ``answer_timeout_seconds`` long.
+
+    Returns the payment as it is by then; what is left is the worker's.
+    """
+    until = time.monotonic() + desk.settings.answer_timeout_seconds
+    seen: set[Status] = set()
+    while True:
+        payment = await find(desk, tenant_id, payment_id)
+        if payment.status in _AT_REST or payment.next_step_at is None or time.monotonic() > until:
+            return payment
+        if payment.status in seen or await step(desk, tenant_id, payment_id) is None:
+            return await _wait_for_others(desk, tenant_id, payment_id, until)
+        seen.add(payment.status)
+
+
+async def _wait_for_others(desk: Desk, tenant_id: UUID, payment_id: UUID, until: float) -> Payment:
+    while True:
+        payment = await find(desk, tenant_id, payment_id)
+        if payment.status in _AT_REST or payment.next_step_at is None or time.monotonic() > until:
+            return payment
+        await asyncio.sleep(_LOOK_AGAIN_SECONDS)
+
+
+async def find(desk: Desk, tenant_id: UUID, payment_id: UUID) -> Payment:
+    """The payment as it stands. Raises NotFoundError, the same for a foreign id and for none."""
+    async with transaction(desk.pool, tenant_id) as connection:
+        payment = await rows.find(connection, payment_id)
+    if payment is None:
+        raise NotFoundError("There is no such payment.")
+    return payment
+
+
+async def _nothing_to_do(desk: Desk, payment: Payment) -> None:
+    async with transaction(desk.pool, payment.tenant_id) as connection:
+        await queue.plan(connection, payment.id, payment.fence, None)

@@ -1,0 +1,151 @@
+"""Recall and advise: evidence about this customer only, an opinion outside any transaction, then guard on both."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from paywarden.db.transaction import retrying, transaction
+from paywarden.decisions import store as decision_store
+from paywarden.decisions.advice import EvidenceNote, OwnRecord, Snapshot
+from paywarden.decisions.adviser import AdviceRecord, consult
+from paywarden.decisions.checks import CheckedAdvice, check_advice
+from paywarden.decisions.record_facts import ChargeFact, RefundFact
+from paywarden.flow import guard
+from paywarden.flow.desk import Connection, Desk
+from paywarden.guardrails.facts import AdviceFacts
+from paywarden.kit import ids
+from paywarden.kit.states import Status
+from paywarden.memory import notes
+from paywarden.payments import rows
+from paywarden.payments.rows import Kind, Payment
+
+EVIDENCE_NOTES = 8
+OWN_RECORDS = 50
+_CHARGE_STATUS = {Status.SUCCEEDED: "succeeded", Status.FAILED: "failed", Status.CANCELED: "canceled"}
+_REFUND_STATUS = {Status.SUCCEEDED: "succeeded", Status.FAILED: "failed"}
+
+
+async def decide(desk: Desk, payment: Payment) -> None:
+    """A pending payment that an adviser can help: recall, advise, then guard with the advice."""
+    request = payment.request_text or f"{payment.kind} {payment.purpose or ''} {payment.reference or ''}".strip()
+    snapshot = await recall(
+        desk,
+        payment.tenant_id,
+        request=request,
+        customer_id=payment.customer_id or payment.payee or "",
+        kind=payment.kind,
+        amount_minor=payment.amount_minor,
+        currency=payment.currency,
+        about=payment.original_payment_id,
+        except_for=payment.id,
+    )
+    record = await consult(desk.adviser, snapshot, desk.settings.adviser_timeout_seconds)
+    checked = check_advice(snapshot, record)
+    for _ in range(3):
+        try:
+            await retrying(lambda: _conclude(desk, payment, snapshot, record, checked))
+        except guard.StaleAuthorityError:
+            continue
+        return
+
+
+async def recall(
+    desk: Desk,
+    tenant_id: UUID,
+    *,
+    request: str,
+    customer_id: str,
+    kind: Kind,
+    amount_minor: int,
+    currency: str,
+    about: UUID | None = None,
+    except_for: UUID | None = None,
+) -> Snapshot:
+    """What this tenant knows of this customer: the nearest notes and our own payment rows."""
+    (vector,) = await desk.embedder.embed([request], "query")
+    async with transaction(desk.pool, tenant_id) as connection:
+        recalled = await notes.recall(connection, customer_id, desk.embedder.id, vector, EVIDENCE_NOTES)
+        own = await rows.of_customer(connection, customer_id, OWN_RECORDS)
+    return Snapshot(
+        request=request,
+        customer=customer_id,
+        kind=kind,
+        requested_amount_minor=amount_minor,
+        currency=currency,
+        payment_id=None if about is None else ids.to_text("pay", about),
+        records=own_records([payment for payment in own if payment.id != except_for]),
+        evidence=tuple(
+            EvidenceNote(note.public_id, note.content_sha256, note.score or 0.0, note.trust, note.content, note.facts)
+            for note in recalled.notes
+        ),
+        complete=recalled.complete,
+    )
+
+
+def own_records(payments: Sequence[Payment]) -> tuple[OwnRecord, ...]:
+    """Our own rows in the adviser's vocabulary. What was never sent anywhere is no record of money."""
+    records = []
+    for payment in payments:
+        if payment.provider_payment_id is None:
+            continue
+        records.append(OwnRecord(payment.public_id, _as_fact(payment, payment.created_at)))
+    return tuple(records)
+
+
+def _as_fact(payment: Payment, at: datetime) -> ChargeFact | RefundFact:
+    if payment.kind == "refund" and payment.original_payment_id is not None:
+        return RefundFact(
+            type="refund",
+            refund_id=payment.public_id,
+            payment_id=ids.to_text("pay", payment.original_payment_id),
+            amount_minor=payment.amount_minor,
+            currency=payment.currency,
+            status=_REFUND_STATUS.get(payment.status, "processing"),  # type: ignore[arg-type]
+            at=at,
+        )
+    return ChargeFact(
+        type="charge",
+        payment_id=payment.public_id,
+        amount_minor=payment.amount_minor,
+        currency=payment.currency,
+        reference=payment.reference,
+        status=_CHARGE_STATUS.get(payment.status, "pending"),  # type: ignore[arg-type]
+        at=at,
+    )
+
+
+async def _conclude(
+    desk: Desk, payment: Payment, snapshot: Snapshot, record: AdviceRecord, checked: CheckedAdvice
+) -> None:
+    async with transaction(desk.pool, payment.tenant_id) as connection:
+        locked = await rows.lock_with_original(connection, payment.id)
+        if locked is None or locked.fence != payment.fence or locked.status is not Status.PENDING:
+            return
+        decision_id = await store(connection, desk, payment.principal_id, snapshot, record, checked, payment.id)
+        situation = await guard.look(connection, locked, facts_of(checked))
+        await guard.conclude(connection, desk, locked, situation, decision_id, payment.fence)
+
+
+def facts_of(checked: CheckedAdvice) -> AdviceFacts:
+    """What the rules may know of an advice."""
+    return AdviceFacts(
+        checked.verdict,
+        checked.amount_minor,
+        checked.advice.confidence,
+        checked.citations_verified,
+        checked.supported_by_trusted,
+    )
+
+
+async def store(
+    connection: Connection,
+    desk: Desk,
+    principal_id: UUID,
+    snapshot: Snapshot,
+    record: AdviceRecord,
+    checked: CheckedAdvice,
+    payment_id: UUID | None = None,
+) -> UUID:
+    """Store the decision whole: what the adviser saw, what it said, what the code made of it."""
+    new = decision_store.NewDecision(principal_id, snapshot, record, checked, payment_id, desk.policies.version)
+    return await decision_store.save(connection, new)

@@ -1,0 +1,238 @@
+"""Ask: check idempotency, validate, store the payment; where policy permits, reserve in the same commit."""
+
+from dataclasses import dataclass, replace
+from uuid import UUID
+
+from paywarden.audit import events
+from paywarden.db.transaction import retrying, transaction
+from paywarden.flow import advance, guard
+from paywarden.flow.desk import DEFAULT_ACCOUNT, DEFAULT_PROVIDER, Actor, Connection, Desk
+from paywarden.guardrails import duplicate_store, duplicates
+from paywarden.identity import principals
+from paywarden.kit import ids
+from paywarden.kit.canonical import canonical_json
+from paywarden.kit.errors import (
+    IdempotencyInProgressError,
+    IdempotencyKeyReusedError,
+    InvalidFieldError,
+    NotFoundError,
+    StateConflictError,
+)
+from paywarden.kit.money import Money
+from paywarden.kit.states import Status
+from paywarden.kit.text import clean_id, clean_text
+from paywarden.payments import idempotency, rows
+from paywarden.payments.idempotency import IdempotentRequest
+from paywarden.payments.rows import Kind, NewPayment, Origin, Payment
+
+_GUARD_TRIES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What somebody asks for. Amounts are minor units; ``agent_id`` is None for the caller itself.
+
+    A refund names the charge it returns; its customer and currency are that charge's.
+    """
+
+    kind: Kind
+    amount_minor: int
+    currency: str
+    origin: Origin = "v1"
+    agent_id: str | None = None
+    customer_id: str | None = None
+    payee: str | None = None
+    purpose: str | None = None
+    reference: str | None = None
+    request_text: str | None = None
+    original_payment_id: UUID | None = None
+    mandate_id: UUID | None = None
+    confirm: bool = True
+    bare: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The payment, and whether it is the answer to an earlier request with the same key."""
+
+    payment: Payment
+    replayed: bool
+
+
+async def ask(desk: Desk, actor: Actor, wanted: Ask, request: IdempotentRequest | None) -> Asked:
+    """Take a request for money: store it once, decide what can be decided, and drive it as far as it goes.
+
+    Raises InvalidFieldError, ForbiddenError, NotFoundError (refund of no payment), IdempotencyKeyReusedError,
+    IdempotencyInProgressError, OverloadedError. Denied, held and declined payments are answers, not errors.
+    """
+    actor.principal.require("initiate")
+    _validate(desk, wanted)
+    asked = await retrying(lambda: _store(desk, actor, wanted, request))
+    payment = await advance.drive(desk, actor.tenant_id, asked.payment.id)
+    if request is not None and not asked.replayed:
+        async with transaction(desk.pool, actor.tenant_id) as connection:
+            await idempotency.finish(connection, actor.principal.id, request.key)
+    return Asked(payment, asked.replayed)
+
+
+class _PreviewError(Exception):
+    """Carries a preview out of its transaction, which is rolled back."""
+
+    def __init__(self, payment: Payment, advice_needed: bool) -> None:
+        super().__init__("preview")
+        self.payment = payment
+        self.advice_needed = advice_needed
+
+
+async def preview(desk: Desk, actor: Actor, wanted: Ask) -> tuple[Payment, bool]:
+    """What would become of this request, budgets and all, without storing anything; and whether advice is needed first.
+
+    The adviser is not asked. Raises what ``ask`` raises.
+    """
+    actor.principal.require("initiate")
+    _validate(desk, wanted)
+
+    async def once() -> None:
+        async with transaction(desk.pool, actor.tenant_id) as connection:
+            asked = await _store_once(connection, desk, actor, wanted, None)
+            raise _PreviewError(asked.payment, asked.payment.status == Status.PENDING)
+
+    try:
+        await retrying(once)
+    except _PreviewError as seen:
+        return seen.payment, seen.advice_needed
+    raise RuntimeError("a preview must not commit")
+
+
+def _validate(desk: Desk, wanted: Ask) -> None:
+    Money(wanted.amount_minor, wanted.currency)
+    for param in ("agent_id", "customer_id", "payee", "purpose", "reference"):
+        value = getattr(wanted, param)
+        if value is not None:
+            clean_id(value, param)
+    if wanted.request_text is not None:
+        clean_text(wanted.request_text, "request")
+    if wanted.kind == "payout":
+        raise InvalidFieldError("kind", "must be 'charge' or 'refund': no provider for payouts is configured")
+    if wanted.kind == "refund" and wanted.original_payment_id is None:
+        raise InvalidFieldError("payment", "must name the charge that a refund returns")
+    if wanted.kind == "charge" and wanted.customer_id is None and not wanted.bare:
+        raise InvalidFieldError("customer", "must name who is charged")
+
+
+async def _store(desk: Desk, actor: Actor, wanted: Ask, request: IdempotentRequest | None) -> Asked:
+    for _ in range(_GUARD_TRIES):
+        try:
+            async with transaction(desk.pool, actor.tenant_id) as connection:
+                return await _store_once(connection, desk, actor, wanted, request)
+        except guard.StaleAuthorityError:
+            continue
+    raise guard.StaleAuthorityError("Authority keeps changing; please retry with the same key.", retry_after_seconds=1)
+
+
+async def _store_once(
+    connection: Connection, desk: Desk, actor: Actor, wanted: Ask, request: IdempotentRequest | None
+) -> Asked:
+    payment_id = ids.new_uuid()
+    if request is not None:
+        lease_seconds = desk.settings.idempotency_lease_seconds
+        new = await idempotency.register(connection, actor.principal.id, request, payment_id, lease_seconds)
+        if not new:
+            return Asked(await _replay(connection, actor, request), replayed=True)
+    suspected = await _suspect_duplicate(connection, actor, wanted, keyed=request is not None)
+    payment = await _insert(connection, actor, wanted, payment_id, request is not None, suspected)
+    await events.record(
+        connection,
+        "payment.asked",
+        ("payment", payment.id),
+        principal_id=actor.principal.id,
+        request_id=actor.request_id,
+        data={"kind": payment.kind, "amount_minor": payment.amount_minor, "currency": payment.currency},
+    )
+    situation = await guard.look(connection, payment, None)
+    if guard.advice_would_help(desk, payment, situation):
+        return Asked(await advance.schedule(connection, payment), replayed=False)
+    return Asked(await guard.conclude(connection, desk, payment, situation), replayed=False)
+
+
+async def _replay(connection: Connection, actor: Actor, request: IdempotentRequest) -> Payment:
+    stored = await idempotency.look_up(connection, actor.principal.id, request.key)
+    if stored is None:
+        raise IdempotencyInProgressError("The key is being stored; retry in a moment.", retry_after_seconds=1)
+    if stored.fingerprint != request.fingerprint:
+        raise IdempotencyKeyReusedError("This Idempotency-Key was used for another request; use a new key.")
+    if stored.running:
+        raise IdempotencyInProgressError(
+            "The first request with this key is still being answered.", retry_after_seconds=stored.retry_after_seconds
+        )
+    payment = await rows.find(connection, stored.payment_id)
+    if payment is None:
+        raise LookupError("a key without its payment")
+    return payment
+
+
+async def _suspect_duplicate(connection: Connection, actor: Actor, wanted: Ask, *, keyed: bool) -> bool:
+    """Every request leaves its mark; only one without a key is suspected when the mark is already there."""
+    if wanted.bare:
+        return False
+    parts = [wanted.agent_id, wanted.payee, wanted.customer_id, str(wanted.original_payment_id or "")]
+    fingerprint = duplicates.fingerprint(
+        principal_id=actor.principal.id,
+        kind=wanted.kind,
+        counterparty=canonical_json(parts).decode(),
+        amount_minor=wanted.amount_minor,
+        currency=wanted.currency,
+        reference=wanted.reference,
+    )
+    return await duplicate_store.suspect(connection, fingerprint, keyed=keyed)
+
+
+async def _insert(
+    connection: Connection, actor: Actor, wanted: Ask, payment_id: UUID, keyed: bool, suspected: bool
+) -> Payment:
+    wanted = await _refund_terms(connection, wanted) if wanted.kind == "refund" else wanted
+    if wanted.customer_id is not None:
+        await principals.ensure_customer(connection, wanted.customer_id)
+    if wanted.agent_id is not None:
+        await principals.ensure(connection, "agent", wanted.agent_id, [])
+    new = NewPayment(
+        id=payment_id,
+        kind=wanted.kind,
+        origin=wanted.origin,
+        amount_minor=wanted.amount_minor,
+        currency=wanted.currency,
+        principal_id=actor.principal.id,
+        agent_id=wanted.agent_id or actor.principal.name,
+        keyed=keyed,
+        customer_id=wanted.customer_id,
+        payee=wanted.payee,
+        purpose=wanted.purpose,
+        reference=wanted.reference,
+        request_text=wanted.request_text,
+        original_payment_id=wanted.original_payment_id,
+        mandate_id=wanted.mandate_id,
+        confirm=wanted.confirm,
+        bare=wanted.bare,
+        duplicate_suspected=suspected,
+        provider=None if wanted.bare else DEFAULT_PROVIDER,
+        provider_account=None if wanted.bare else DEFAULT_ACCOUNT,
+    )
+    return await rows.insert(connection, actor.tenant_id, new)
+
+
+async def _refund_terms(connection: Connection, wanted: Ask) -> Ask:
+    """Lock the original, set the amount aside, and take customer and currency from it."""
+    assert wanted.original_payment_id is not None  # noqa: S101  _validate has refused it
+    original = await rows.lock(connection, wanted.original_payment_id)
+    if original is None or original.kind != "charge":
+        raise NotFoundError("There is no such charge to refund.", param="payment")
+    if original.currency != wanted.currency:
+        raise InvalidFieldError("currency", f"must be the charge's own: '{original.currency}'")
+    if original.provider_payment_id is None or original.captured_minor == 0:
+        raise StateConflictError(f"The charge is {original.status}: nothing was captured that could be refunded.")
+    if not await rows.reserve_refundable(connection, original.id, wanted.amount_minor):
+        raise StateConflictError(
+            f"Only {original.refundable_minor} minor units of this charge are refundable.",
+            refundable_minor=original.refundable_minor,
+        )
+    return replace(wanted, customer_id=original.customer_id)

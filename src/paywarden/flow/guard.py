@@ -1,0 +1,283 @@
+"""Guard and reserve: facts in, verdict out, and the hold in the same commit. Runs inside the caller's transaction."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from paywarden.audit import events
+from paywarden.decisions import store as decision_store
+from paywarden.flow.desk import Connection, Desk
+from paywarden.flow.postings import hold_lines, window_grants
+from paywarden.guardrails import mandate_store, mandates, oversight
+from paywarden.guardrails.facts import AdviceFacts, Approval, Check, PaymentFacts
+from paywarden.identity import principals, tenants
+from paywarden.kit import ids
+from paywarden.kit.errors import PaywardenError
+from paywarden.kit.states import Status
+from paywarden.ledger import door
+from paywarden.ledger.intents import Reserve, Void
+from paywarden.payments import rows
+from paywarden.payments.rows import Move, Payment
+from paywarden.reviews import reviews
+
+INSUFFICIENT = "insufficient"
+# What the best possible advice would be: if even that would not help, the adviser is not asked.
+_BEST_ADVICE_CONFIDENCE = 100
+
+
+class StaleAuthorityError(PaywardenError):
+    """Authority changed between guard and reservation: roll back and guard again on fresh facts."""
+
+    code, status, title = "authority_changed", 409, "Authority changed in the meantime"
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """Everything guard read, as of one moment of the database's clock."""
+
+    facts: PaymentFacts
+    mandates: tuple[mandates.Mandate, ...]
+    authority_version: int
+    now: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What guard says of a payment: the oversight decision, the mandate it rests on, every check."""
+
+    decision: oversight.OversightDecision
+    mandate: mandates.Mandate | None
+    checks: tuple[Check, ...]
+    denied_by: str | None
+
+
+async def look(connection: Connection, payment: Payment, advice: AdviceFacts | None) -> Situation:
+    """Read what the rules may know about this payment."""
+    tenant = await tenants.find(connection, payment.tenant_id)
+    principal = await principals.find(connection, payment.principal_id)
+    if tenant is None or principal is None:
+        raise LookupError("a payment without tenant or principal")
+    now = tenant["now"]
+    own = tuple(await mandate_store.of_principal(connection, payment.principal_id))
+    approvals = await reviews.standing_approvals(connection, payment.id, rows.action_digest(tenant["id"], payment))
+    facts = PaymentFacts(
+        tenant_active=tenant["status"] == "active",
+        principal_id=principal.id,
+        principal_kind=principal.kind,
+        principal_active=principal.status == "active",
+        principal_roles=principal.roles,
+        kind=payment.kind,
+        amount_minor=payment.amount_minor,
+        currency=payment.currency,
+        counterparty=payment.payee or payment.customer_id or "",
+        payee_known=payment.payee is None,
+        duplicate_suspected=payment.duplicate_suspected,
+        local_hour=_local_hour(own, now),
+        refund_of_known=True if payment.kind == "refund" else None,
+        advice=advice,
+        approvals=tuple(
+            Approval(row["reviewer_id"], row["reviewer_kind"], frozenset(row["roles"])) for row in approvals
+        ),
+    )
+    return Situation(facts, own, tenant["authority_version"], now)
+
+
+def _local_hour(own: tuple[mandates.Mandate, ...], now: datetime) -> int:
+    try:
+        return now.astimezone(ZoneInfo(own[0].timezone)).hour if own else now.hour
+    except (ValueError, KeyError, OSError):
+        return now.hour
+
+
+def judge(desk: Desk, payment: Payment, situation: Situation) -> Verdict:
+    """Pure: policies and mandates on what was read. The first failing rule is the one that is named."""
+    choice = mandates.choose(situation.mandates, situation.facts, situation.now, payment.mandate_id)
+    decision = oversight.decide(desk.policies, situation.facts)
+    checks = (*choice.checks, *decision.checks)
+    if decision.outcome == "deny":
+        return Verdict(decision, choice.mandate, checks, ", ".join(decision.determining))
+    if choice.mandate is None:
+        return Verdict(decision, None, checks, choice.failed[0].rule)
+    return Verdict(decision, choice.mandate, checks, None)
+
+
+def advice_would_help(desk: Desk, payment: Payment, situation: Situation) -> bool:
+    """Whether an adviser's approval could spare a review. If not, it is not asked and costs nothing."""
+    if oversight.decide(desk.policies, situation.facts).outcome != "review":
+        return False
+    best = AdviceFacts("approve", payment.amount_minor, _BEST_ADVICE_CONFIDENCE, True, True)
+    return oversight.decide(desk.policies, replace(situation.facts, advice=best)).outcome == "allow"
+
+
+async def conclude(
+    connection: Connection,
+    desk: Desk,
+    payment: Payment,
+    situation: Situation,
+    decision_id: UUID | None = None,
+    fence: int | None = None,
+) -> Payment:
+    """Guard, then reserve, review or deny, all in this transaction. The payment row must be locked or new.
+
+    Raises StaleAuthorityError when authority changed since ``situation`` was read.
+    """
+    verdict = judge(desk, payment, situation)
+    await decision_store.save_checks(
+        connection, verdict.checks, payment_id=payment.id, policy_version=desk.policies.version
+    )
+    if verdict.denied_by:
+        return await deny(connection, payment, desk, verdict.denied_by, verdict, decision_id, fence)
+    if verdict.decision.outcome == "review":
+        return await _send_to_review(connection, desk, payment, verdict, decision_id, fence)
+    return await _reserve(connection, desk, payment, situation, verdict, decision_id, fence)
+
+
+async def deny(
+    connection: Connection,
+    payment: Payment,
+    desk: Desk,
+    rule: str,
+    verdict: Verdict,
+    decision_id: UUID | None = None,
+    fence: int | None = None,
+) -> Payment:
+    """Refuse before anything was sent; ``rule`` is what the caller is told."""
+    await _record(connection, desk, payment, verdict, decision_id, None)
+    await reviews.close(connection, payment.id, "canceled")
+    if payment.original_payment_id is not None:
+        await rows.release_refundable(connection, payment.original_payment_id, payment.amount_minor)
+    return await _moved(connection, payment, Move(Status.DENIED, "request", "guard", reason=rule, fence=fence))
+
+
+async def withdraw(connection: Connection, desk: Desk, payment: Payment, rule: str, verdict: Verdict) -> Payment:
+    """Refuse a reserved payment at the point of no return: the hold goes back, nothing was sent."""
+    await decision_store.save_checks(
+        connection, verdict.checks, payment_id=payment.id, policy_version=desk.policies.version
+    )
+    if payment.hold_id is not None:
+        await door.write(connection, [Void(payment.hold_id, payment.id)])
+    if payment.original_payment_id is not None:
+        await rows.release_refundable(connection, payment.original_payment_id, payment.amount_minor)
+    wanted = Move(Status.DENIED, "request", "point_of_no_return", reason=rule, fence=payment.fence)
+    return await _moved(connection, payment, wanted)
+
+
+async def stored_advice(connection: Connection, payment: Payment) -> AdviceFacts | None:
+    """The checked advice this payment was decided on, if there was any."""
+    if payment.decision_id is None:
+        return None
+    decision = await decision_store.find(connection, payment.decision_id)
+    return None if decision is None else advice_facts(decision.row["advice"])
+
+
+def advice_facts(checked: dict[str, Any]) -> AdviceFacts:
+    """Checked advice, as stored, in the words of the rules."""
+    return AdviceFacts(
+        verdict=checked["verdict"],
+        amount_minor=checked["amount_minor"],
+        confidence=checked["given"]["confidence"],
+        citations_verified=checked["citations_verified"],
+        supported_by_trusted=checked["supported_by_trusted"],
+    )
+
+
+async def _reserve(
+    connection: Connection,
+    desk: Desk,
+    payment: Payment,
+    situation: Situation,
+    verdict: Verdict,
+    decision_id: UUID | None,
+    fence: int | None,
+) -> Payment:
+    hold_id = ids.new_uuid()
+    mandate = verdict.mandate
+    assert mandate is not None  # noqa: S101  judge() names a mandate or denies
+    lines = mandates.authority_lines(mandate, situation.facts, situation.now)
+    intent = Reserve(
+        hold_id=hold_id,
+        payment_id=payment.id,
+        principal_id=payment.principal_id,
+        authority_version=situation.authority_version,
+        mandate_ids=[mandate.id],
+        amount_minor=payment.amount_minor,
+        lines=hold_lines(payment, lines),
+        grants=window_grants(lines, payment.currency),
+    )
+    (outcome,) = await door.write(connection, [intent])
+    if outcome.result == "stale":
+        raise StaleAuthorityError("A mandate, role or switch changed while this was decided.")
+    if outcome.result == "insufficient":
+        short = Check("budget", "fail", f"not enough left on {outcome.accounts}")
+        await decision_store.save_checks(
+            connection, [short], payment_id=payment.id, policy_version=desk.policies.version
+        )
+        return await deny(connection, payment, desk, INSUFFICIENT, verdict, decision_id, fence)
+    if outcome.result != "ok":
+        raise RuntimeError(f"the ledger answered {outcome.result} to a new hold")
+    await _record(connection, desk, payment, verdict, decision_id, hold_id)
+    await reviews.close(connection, payment.id, "approved")
+    wanted = Move(
+        Status.RESERVED,
+        "request",
+        "guard",
+        detail={"oversight": verdict.decision.oversight, "decided_by": list(verdict.decision.determining)},
+        next_step_seconds=None if payment.bare else desk.settings.pickup_seconds,
+        keep_lease=fence is not None,
+        fence=fence,
+    )
+    return await _moved(connection, payment, wanted)
+
+
+async def _send_to_review(
+    connection: Connection,
+    desk: Desk,
+    payment: Payment,
+    verdict: Verdict,
+    decision_id: UUID | None,
+    fence: int | None,
+) -> Payment:
+    reason = "suspected duplicate" if payment.duplicate_suspected else "needs another principal's approval"
+    await _record(connection, desk, payment, verdict, decision_id, None)
+    await reviews.open_review(
+        connection,
+        payment_id=payment.id,
+        initiator_id=payment.principal_id,
+        required_role=verdict.decision.required_role or "review",
+        reviewer_kind=verdict.decision.reviewer_kind or "person",
+        action_digest=payment.action_digest,
+        reason=reason,
+        expires_in_seconds=desk.settings.review_seconds,
+    )
+    return await _moved(connection, payment, Move(Status.IN_REVIEW, "request", "guard", reason=reason, fence=fence))
+
+
+async def _record(
+    connection: Connection,
+    desk: Desk,
+    payment: Payment,
+    verdict: Verdict,
+    decision_id: UUID | None,
+    hold_id: UUID | None,
+) -> None:
+    await rows.record_decision(
+        connection,
+        payment.id,
+        oversight=verdict.decision.oversight,
+        decided_by=verdict.decision.determining,
+        policy_version=desk.policies.version,
+        mandate_id=verdict.mandate.id if verdict.mandate else None,
+        hold_id=hold_id,
+        decision_id=decision_id,
+    )
+
+
+async def _moved(connection: Connection, payment: Payment, wanted: Move) -> Payment:
+    moved = await rows.move(connection, payment.id, wanted)
+    if moved is None:
+        raise StaleAuthorityError("The payment moved on while this was decided.")
+    data: dict[str, Any] = {"reason": moved.reason} if moved.reason else {}
+    await events.record(connection, f"payment.{moved.status}", ("payment", payment.id), data=data)
+    return moved

@@ -1,0 +1,54 @@
+"""Knowledge: notes about a customer, added and searched. A search sees one tenant and one customer, exactly."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from paywarden.audit import events
+from paywarden.db.transaction import transaction
+from paywarden.flow.desk import Actor, Desk
+from paywarden.identity import principals
+from paywarden.kit.errors import InvalidFieldError
+from paywarden.kit.text import clean_text
+from paywarden.kit.trust import TRUSTED_TIERS
+from paywarden.memory import notes
+from paywarden.memory.notes import NewNote, Note
+from paywarden.memory.own_vectors import checked_vector
+
+
+async def add_note(desk: Desk, actor: Actor, new: NewNote) -> UUID:
+    """Store a note with its vector. Raises InvalidFieldError.
+
+    Raises ForbiddenError when an agent vouches for its own evidence: records and notes of staff justify money, so only
+    an administrator writes them.
+    """
+    notes.validate(new)
+    actor.principal.require("administer" if new.trust in TRUSTED_TIERS else "initiate")
+    (vector,) = await desk.embedder.embed([new.content], "note")
+    async with transaction(desk.pool, actor.tenant_id) as connection:
+        await principals.ensure_customer(connection, new.customer_id)
+        note_id = await notes.add(connection, new, desk.embedder.id, vector)
+        await events.record(
+            connection,
+            "note.added",
+            ("note", note_id),
+            principal_id=actor.principal.id,
+            request_id=actor.request_id,
+            data={"trust": new.trust},
+        )
+    return note_id
+
+
+async def search(
+    desk: Desk, actor: Actor, customer_id: str, *, text: str | None, vector: Sequence[object] | None, limit: int
+) -> list[Note]:
+    """The nearest notes of one customer, by words or by the caller's own vector. Raises InvalidFieldError."""
+    notes.check_limit(limit)
+    if (text is None) == (vector is None):
+        raise InvalidFieldError("q", "or 'embedding' must be given, and not both")
+    if vector is not None:
+        own = checked_vector(vector)
+        async with transaction(desk.pool, actor.tenant_id) as connection:
+            return await notes.nearest_by_own_vector(connection, customer_id, own, limit)
+    (ours,) = await desk.embedder.embed([clean_text(text or "", "q")], "query")
+    async with transaction(desk.pool, actor.tenant_id) as connection:
+        return await notes.nearest_by_text(connection, customer_id, desk.embedder.id, ours, limit)

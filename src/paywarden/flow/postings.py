@@ -1,0 +1,54 @@
+"""The posting table: what each kind of payment holds and books. Source: docs/decisions/0002-chart-of-accounts.md."""
+
+from collections.abc import Sequence
+
+from paywarden.guardrails.mandates import AuthorityLine
+from paywarden.ledger import chart
+from paywarden.ledger.intents import Line, Movement, WindowGrant
+from paywarden.payments.rows import Payment
+
+
+def hold_lines(payment: Payment, authority: Sequence[AuthorityLine]) -> list[Line]:
+    """Authority for every kind; a payout also holds the funds it is paid from."""
+    lines = [
+        Line(
+            chart.authority_window(line.mandate_id, line.window.key, payment.currency),
+            chart.authority_spent(line.mandate_id, payment.currency),
+        )
+        for line in authority
+    ]
+    if payment.kind == "payout" and payment.provider and payment.provider_account:
+        funds = chart.provider_clearing(payment.provider, payment.provider_account, payment.currency)
+        lines.append(Line(chart.expense(payment.purpose or "payout", payment.currency), funds, held="credit"))
+    return lines
+
+
+def window_grants(authority: Sequence[AuthorityLine], currency: str) -> list[WindowGrant]:
+    """The budget windows these lines draw on."""
+    return [
+        WindowGrant(
+            line.mandate_id,
+            line.window.key,
+            currency,
+            line.limit_minor,
+            chart.authority_window(line.mandate_id, line.window.key, currency),
+            chart.authority_source(currency),
+        )
+        for line in authority
+    ]
+
+
+def success_movements(payment: Payment) -> list[Movement]:
+    """What a provider's success books in money beside the hold's own lines. A manual settlement books nothing."""
+    if payment.bare or payment.provider is None or payment.provider_account is None:
+        return []
+    clearing = chart.provider_clearing(payment.provider, payment.provider_account, payment.currency)
+    revenue = chart.revenue(payment.currency)
+    match payment.kind:
+        case "charge":
+            return [Movement(clearing, revenue, payment.amount_minor)]
+        case "refund":
+            return [Movement(revenue, clearing, payment.amount_minor)]
+        case "payout":
+            # The hold's second line is this very movement.
+            return []

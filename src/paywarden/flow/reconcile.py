@@ -1,0 +1,140 @@
+"""Reconcile: the provider's book against our payments and our ledger, for a period or for one payment."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any, Literal
+from uuid import UUID
+
+from paywarden.db.transaction import transaction
+from paywarden.flow import advance
+from paywarden.flow.desk import DEFAULT_ACCOUNT, DEFAULT_PROVIDER, Actor, Connection, Desk
+from paywarden.identity import tenants
+from paywarden.kit import ids
+from paywarden.kit.errors import OverloadedError
+from paywarden.kit.money import display
+from paywarden.ledger import door
+from paywarden.payments import rows
+from paywarden.providers.port import StatementLine, Transient, Unknown
+from paywarden.reconciliation import discrepancies, matching
+from paywarden.reconciliation.matching import Comparison, OurPayment, ProviderLine
+
+_DEFAULT_PERIOD = timedelta(days=1)
+_STATEMENT_TIMEOUT_SECONDS = 60.0
+# The provider's clock and ours need not agree to the second.
+_EDGE = timedelta(minutes=5)
+
+
+async def run(desk: Desk, actor: Actor, since: datetime | None, until: datetime | None) -> dict[str, Any]:
+    """Compare a period, by default the last day; every difference stays open as a discrepancy until it is gone.
+
+    Raises OverloadedError when the provider does not hand out its statement now.
+    """
+    async with transaction(desk.pool, actor.tenant_id) as connection:
+        tenant = await tenants.find(connection, actor.tenant_id)
+    now: datetime = tenant["now"] if tenant else datetime.max
+    since, until = since or now - _DEFAULT_PERIOD, until or now + _EDGE
+    lines = await desk.provider(DEFAULT_PROVIDER).statement(since - _EDGE, until + _EDGE, _STATEMENT_TIMEOUT_SECONDS)
+    if isinstance(lines, Transient | Unknown):
+        raise OverloadedError(f"The provider gives no statement now: {lines.reason}", retry_after_seconds=10)
+    async with transaction(desk.pool, actor.tenant_id) as connection:
+        compared = await _compare(connection, lines or [], since, until)
+        await _keep(connection, compared)
+    return _report(compared, since, until, has_statement=lines is not None)
+
+
+async def _compare(
+    connection: Connection, lines: Sequence[StatementLine], since: datetime, until: datetime
+) -> Comparison:
+    sent = await rows.sent_to_provider(connection, DEFAULT_PROVIDER, DEFAULT_ACCOUNT, since, until)
+    booked = {
+        row["payment_id"]: row["amount_minor"]
+        for row in await door.clearing_movements(connection, DEFAULT_PROVIDER, DEFAULT_ACCOUNT)
+    }
+    ours = [
+        OurPayment(
+            row["id"],
+            ids.to_text("pay", row["id"]),
+            row["kind"],
+            row["status"],
+            row["amount_minor"],
+            row["currency"],
+            row["provider_payment_id"],
+            booked.get(row["id"], 0),
+        )
+        for row in sent
+    ]
+    return matching.compare(await _own_lines(connection, lines, {payment.reference for payment in ours}), ours)
+
+
+async def _own_lines(connection: Connection, lines: Sequence[StatementLine], known: set[str]) -> list[ProviderLine]:
+    """The lines that are this tenant's and of this period; several tenants may share one account at a provider."""
+    own = []
+    for line in lines:
+        if line.kind not in ("charge", "refund"):
+            continue
+        kind: Literal["charge", "refund"] = "charge" if line.kind == "charge" else "refund"
+        if line.our_reference is not None and line.our_reference not in known:
+            continue
+        own.append(ProviderLine(line.provider_id, kind, line.amount_minor, line.currency, line.our_reference))
+    return own
+
+
+async def _keep(connection: Connection, compared: Comparison) -> None:
+    for finding in compared.findings:
+        await discrepancies.open_discrepancy(
+            connection,
+            finding.kind,
+            finding.subject,
+            payment_id=finding.payment_id,
+            ours_minor=finding.ours_minor,
+            theirs_minor=finding.theirs_minor,
+            currency=finding.currency,
+        )
+
+
+def _report(compared: Comparison, since: datetime, until: datetime, *, has_statement: bool) -> dict[str, Any]:
+    currencies = sorted({*compared.ours_minor, *compared.theirs_minor})
+    return {
+        "since": since,
+        "until": until,
+        "has_statement": has_statement,
+        "matched": compared.matched,
+        "books": [
+            {
+                "currency": currency,
+                "ledger_minor": compared.ours_minor.get(currency, 0),
+                "ledger_display": display(compared.ours_minor.get(currency, 0), currency),
+                "provider_minor": compared.theirs_minor.get(currency, 0),
+                "provider_display": display(compared.theirs_minor.get(currency, 0), currency),
+                "difference_minor": compared.ours_minor.get(currency, 0) - compared.theirs_minor.get(currency, 0),
+            }
+            for currency in currencies
+        ],
+        "findings": [
+            {
+                "kind": finding.kind,
+                "subject": finding.subject,
+                "ours_minor": finding.ours_minor,
+                "theirs_minor": finding.theirs_minor,
+                "currency": finding.currency,
+            }
+            for finding in compared.findings
+        ],
+    }
+
+
+async def one(desk: Desk, actor: Actor, payment_id: UUID) -> dict[str, Any]:
+    """One payment on demand: ask the provider now, book what it proves, and say what all sides have."""
+    await advance.find(desk, actor.tenant_id, payment_id)
+    await advance.step(desk, actor.tenant_id, payment_id)
+    payment = await advance.find(desk, actor.tenant_id, payment_id)
+    async with transaction(desk.pool, actor.tenant_id) as connection:
+        booked = await door.transfers_of_payment(connection, payment_id)
+        found = await discrepancies.of_payment(connection, payment_id)
+    return {
+        "payment": payment.public_id,
+        "status": payment.status.value,
+        "provider_payment_id": payment.provider_payment_id,
+        "transfers": len(booked),
+        "discrepancies": [{"kind": row["kind"], "status": row["status"]} for row in found],
+    }

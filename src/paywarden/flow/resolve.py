@@ -1,0 +1,144 @@
+"""Resolve what nobody answered: fetch by our own reference, resend the same bytes inside the window, or keep waiting.
+
+"Not found" is no proof and voids nothing. Past the provider's key window nothing is sent again, ever (money.md 3).
+"""
+
+from collections.abc import Sequence
+
+from paywarden.db.transaction import retrying, transaction
+from paywarden.flow import facts, guard, submit
+from paywarden.flow.desk import Desk
+from paywarden.flow.facts import Fact
+from paywarden.kit.states import Status
+from paywarden.payments import operations, queue, rows
+from paywarden.payments.operations import Operation
+from paywarden.payments.rows import Move, Payment
+from paywarden.providers.port import Found, NotFound, ProviderPayment, Transient, Unknown
+from paywarden.reconciliation import discrepancies
+
+# A copy of the last attempt may still be under way at the provider for a moment.
+_RESEND_AFTER_SECONDS = 1.0
+
+
+async def pick_up(desk: Desk, payment: Payment) -> None:
+    """A payment found in ``submitting``: send what provably was not sent, else nobody knows what came of it."""
+    operation = await _operation(desk, payment)
+    if operation.attempts == 0:
+        await submit.send_again(desk, payment, operation)
+        return
+    async with transaction(desk.pool, payment.tenant_id) as connection:
+        await operations.record(connection, operation.id, "outcome_unknown", error="no answer was recorded")
+        wanted = Move(Status.OUTCOME_UNKNOWN, "lapse", "recovery", next_step_seconds=0, fence=payment.fence)
+        await rows.move(connection, payment.id, wanted)
+
+
+async def resolve(desk: Desk, payment: Payment) -> None:
+    """Ask the provider what it knows under our reference, and act on evidence only."""
+    operation = await _operation(desk, payment)
+    known = await _ask_provider(desk, payment, operation)
+    match known:
+        case ProviderPayment():
+            await retrying(lambda: _learn(desk, payment, operation, known))
+        case NotFound():
+            await _not_found(desk, payment, operation)
+        case Transient() | Unknown():
+            await _wait(desk, payment, operation, known.reason)
+
+
+async def poll(desk: Desk, payment: Payment) -> None:
+    """A payment the provider is processing, without an event so far: look it up."""
+    operation = await _operation(desk, payment)
+    known = await _ask_provider(desk, payment, operation)
+    if isinstance(known, ProviderPayment):
+        await retrying(lambda: _learn(desk, payment, operation, known))
+    else:
+        await _wait(desk, payment, operation, None)
+
+
+async def _operation(desk: Desk, payment: Payment) -> Operation:
+    async with transaction(desk.pool, payment.tenant_id) as connection:
+        operation = await operations.latest(connection, payment.id)
+    if operation is None:
+        raise LookupError("a payment at a provider without an operation")
+    return operation
+
+
+async def _ask_provider(
+    desk: Desk, payment: Payment, operation: Operation
+) -> ProviderPayment | NotFound | Transient | Unknown:
+    provider, timeout = desk.provider(operation.provider), desk.settings.provider_timeout_seconds
+    if payment.provider_payment_id is not None:
+        fetched = await provider.fetch(operation.kind, payment.provider_payment_id, timeout)
+        return fetched.payment if isinstance(fetched, Found) else fetched
+    found = await provider.fetch_by_reference(operation.kind, operation.our_reference, timeout)
+    if isinstance(found, Transient | Unknown):
+        return found
+    if len(found) > 1:
+        await _raise_doubled(desk, payment, found)
+    return found[0] if found else NotFound()
+
+
+async def _raise_doubled(desk: Desk, payment: Payment, found: Sequence[ProviderPayment]) -> None:
+    async with transaction(desk.pool, payment.tenant_id) as connection:
+        await discrepancies.open_discrepancy(
+            connection,
+            "several_at_provider",
+            payment.public_id,
+            payment_id=payment.id,
+            provider_ids=[one.provider_id for one in found],
+        )
+
+
+async def _learn(desk: Desk, payment: Payment, operation: Operation, known: ProviderPayment) -> None:
+    """Book what the provider knows. An unconfirmed payment whose confirmation is open is no news: send it again."""
+    if operation.kind == "confirm" and known.status == "requires_confirmation":
+        await _not_found(desk, payment, operation)
+        return
+    fact = Fact(
+        known.status,
+        "fetch",
+        provider_id=known.provider_id,
+        amount_minor=known.amount_minor,
+        currency=known.currency,
+        reason=known.failure_reason,
+        next_step_seconds=_backoff(desk, operation),
+    )
+    async with transaction(desk.pool, payment.tenant_id) as connection:
+        await facts.lock_order(connection, payment.tenant_id, payment.provider_account, known.provider_id)
+        booked = await facts.apply(connection, payment.id, fact)
+        if booked is not None:
+            await operations.record(connection, operation.id, "accepted", provider_id=known.provider_id)
+        if booked is None or booked.next_step_at is not None:
+            await queue.plan(connection, payment.id, payment.fence, _backoff(desk, operation))
+
+
+async def _not_found(desk: Desk, payment: Payment, operation: Operation) -> None:
+    """No proof of anything. Inside the window the same key and bytes may go again; past it nothing may."""
+    promised = desk.provider(operation.provider).facts
+    left = promised.key_window.total_seconds() - operation.age_seconds - desk.settings.key_window_margin_seconds
+    if not promised.idempotent_submit or left <= 0:
+        async with transaction(desk.pool, payment.tenant_id) as connection:
+            await submit.raise_past_window(connection, payment, operation)
+        await _wait(desk, payment, operation, "not found, and past the provider's key window")
+    elif operation.age_seconds < _RESEND_AFTER_SECONDS:
+        await _wait(desk, payment, operation, "not found yet", seconds=_RESEND_AFTER_SECONDS)
+    else:
+        try:
+            await submit.send_again(desk, payment, operation)
+        except guard.StaleAuthorityError:
+            return
+
+
+async def _wait(
+    desk: Desk, payment: Payment, operation: Operation, reason: str | None, seconds: float | None = None
+) -> None:
+    async with transaction(desk.pool, payment.tenant_id) as connection:
+        if reason is not None:
+            await operations.record(connection, operation.id, "outcome_unknown", error=reason)
+        await queue.plan(connection, payment.id, payment.fence, seconds or _backoff(desk, operation))
+
+
+def _backoff(desk: Desk, operation: Operation) -> float:
+    """Wait as long again as it has lasted, between the first and the longest wait of the settings."""
+    settings = desk.settings
+    return min(settings.fetch_backoff_max_seconds, max(settings.fetch_first_seconds, operation.age_seconds / 2))

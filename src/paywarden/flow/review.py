@@ -1,0 +1,141 @@
+"""Reviews: another principal's verdict on exactly this action; an approval reserves in the same commit."""
+
+from typing import Literal
+from uuid import UUID
+
+from psycopg.errors import CheckViolation, UniqueViolation
+
+from paywarden.audit import events
+from paywarden.db.transaction import retrying, transaction
+from paywarden.flow import advance, facts, guard
+from paywarden.flow.desk import Actor, Connection, Desk
+from paywarden.kit.errors import ForbiddenError, NotFoundError, ReviewConflictError
+from paywarden.kit.states import Status
+from paywarden.kit.text import clean_text
+from paywarden.payments import rows
+from paywarden.payments.rows import Move, Payment
+from paywarden.reviews import reviews
+from paywarden.reviews.reviews import Review
+
+Verdict = Literal["approve", "reject"]
+_TRIES = 4
+
+
+async def list_reviews(desk: Desk, actor: Actor, status: str, limit: int) -> list[tuple[Review, Payment]]:
+    """Reviews in one status with their payments, oldest first."""
+    async with transaction(desk.pool, actor.tenant_id) as connection:
+        found = await reviews.of_status(connection, status, limit)
+        pairs = [(review, await rows.find(connection, review.payment_id)) for review in found]
+    return [(review, payment) for review, payment in pairs if payment is not None]
+
+
+async def find(desk: Desk, actor: Actor, review_id: UUID) -> tuple[Review, Payment]:
+    """One review with its payment. Raises NotFoundError."""
+    async with transaction(desk.pool, actor.tenant_id) as connection:
+        return await _find(connection, review_id)
+
+
+async def _find(connection: Connection, review_id: UUID) -> tuple[Review, Payment]:
+    review = await reviews.find(connection, review_id)
+    payment = await rows.find(connection, review.payment_id) if review else None
+    if review is None or payment is None:
+        raise NotFoundError("There is no such review.")
+    return review, payment
+
+
+async def give_verdict(
+    desk: Desk, actor: Actor, review_id: UUID, verdict: Verdict, reason: str, digest: bytes | None = None
+) -> tuple[Review, Payment]:
+    """Approve or reject. With ``digest`` the verdict counts only for that action, as the reviewer saw it.
+
+    Raises NotFoundError, ForbiddenError (role, kind, or the initiator itself), ReviewConflictError (closed, expired,
+    another action, a second verdict).
+    """
+    clean_text(reason, "reason")
+    payment = await _decide(desk, actor, review_id, verdict, reason, digest)
+    await advance.drive(desk, actor.tenant_id, payment.id)
+    return await find(desk, actor, review_id)
+
+
+async def _decide(
+    desk: Desk, actor: Actor, review_id: UUID, verdict: Verdict, reason: str, digest: bytes | None
+) -> Payment:
+    async def once() -> Payment:
+        async with transaction(desk.pool, actor.tenant_id) as connection:
+            return await _decide_once(connection, desk, actor, review_id, verdict, reason, digest)
+
+    for _ in range(_TRIES):
+        try:
+            return await retrying(once)
+        except guard.StaleAuthorityError:
+            continue
+        except (CheckViolation, UniqueViolation) as error:
+            raise ReviewConflictError(
+                "The database refused this verdict: it is not yours to give, or given."
+            ) from error
+    raise guard.StaleAuthorityError("Authority keeps changing; please try again.", retry_after_seconds=1)
+
+
+async def _decide_once(
+    connection: Connection,
+    desk: Desk,
+    actor: Actor,
+    review_id: UUID,
+    verdict: Verdict,
+    reason: str,
+    digest: bytes | None,
+) -> Payment:
+    review, _ = await _find(connection, review_id)
+    payment = await rows.lock_with_original(connection, review.payment_id)
+    locked = await reviews.lock(connection, review_id)
+    if payment is None or locked is None:
+        raise NotFoundError("There is no such review.")
+    _check_reviewer(actor, locked)
+    _check_counts(locked, payment, digest)
+    await reviews.give_verdict(connection, locked, actor.principal.id, verdict, reason)
+    await events.record(
+        connection,
+        f"review.{verdict}",
+        ("payment", payment.id),
+        principal_id=actor.principal.id,
+        request_id=actor.request_id,
+        data={"reason": reason},
+    )
+    if verdict == "reject":
+        return await _reject(connection, actor, payment, reason)
+    situation = await guard.look(connection, payment, await guard.stored_advice(connection, payment))
+    return await guard.conclude(connection, desk, payment, situation)
+
+
+def _check_reviewer(actor: Actor, review: Review) -> None:
+    if actor.principal.id == review.initiator_id:
+        raise ForbiddenError("Whoever asked for a payment can never give the verdict on it.")
+    actor.principal.require("review")
+    if review.required_role not in actor.principal.roles:
+        raise ForbiddenError(f"This review needs the role '{review.required_role}'.")
+    if review.reviewer_kind == "person" and actor.principal.kind != "person":
+        raise ForbiddenError("This review needs a person.")
+
+
+def _check_counts(review: Review, payment: Payment, digest: bytes | None) -> None:
+    if review.status != "open":
+        raise ReviewConflictError(f"This review is {review.status}.")
+    if review.overdue:
+        raise ReviewConflictError("This review has expired; no answer was a no.")
+    actual = rows.action_digest(payment.tenant_id, payment)
+    if actual != review.action_digest or (digest is not None and digest != actual):
+        raise ReviewConflictError("The action is not the one this verdict is about.")
+    if payment.status is not Status.IN_REVIEW:
+        raise ReviewConflictError(f"The payment is {payment.status}.")
+
+
+async def _reject(connection: Connection, actor: Actor, payment: Payment, reason: str) -> Payment:
+    wanted = Move(
+        Status.DENIED, "request", "review", principal_id=actor.principal.id, reason=f"rejected: {reason}"[:500]
+    )
+    moved = await rows.move(connection, payment.id, wanted)
+    if moved is None:
+        raise ReviewConflictError("The payment moved on.")
+    await reviews.close(connection, payment.id, "rejected")
+    await facts.give_back(connection, moved)
+    return moved

@@ -1,0 +1,219 @@
+"""Submit: write the intention, commit (the point of no return), then call the provider, then record what it said."""
+
+from dataclasses import replace
+from typing import Literal
+
+from paywarden.db.transaction import retrying, transaction
+from paywarden.flow import facts, guard
+from paywarden.flow.desk import Connection, Desk
+from paywarden.flow.facts import Fact
+from paywarden.kit import ids
+from paywarden.kit.errors import PaymentDeniedError
+from paywarden.kit.states import Status
+from paywarden.payments import operations, queue, rows
+from paywarden.payments.operations import Operation, OperationKind
+from paywarden.payments.rows import Move, Payment
+from paywarden.providers.port import Accepted, Answer, Declined, Invalid, Order, PreparedRequest, Transient, Unknown
+from paywarden.reconciliation import discrepancies
+
+_TRANSIENT_RETRY_SECONDS = 1.0
+
+
+async def submit(desk: Desk, payment: Payment) -> None:
+    """Send a reserved payment: the commit inside is the point of no return."""
+    await intend_and_send(desk, payment, "refund" if payment.kind == "refund" else "submit")
+
+
+async def intend_and_send(desk: Desk, payment: Payment, kind: OperationKind) -> None:
+    """Store an operation with its exact bytes, move to ``submitting``, commit, send, record."""
+    provider_id = await _provider_id_for(desk, payment, kind)
+    request = desk.provider(payment.provider or "").prepare(_order(payment, kind, provider_id), _key(payment, kind))
+    operation = await retrying(lambda: _pass_no_return(desk, payment, kind, request))
+    if operation is not None:
+        await send(desk, payment, operation)
+
+
+def _key(payment: Payment, kind: OperationKind) -> str:
+    """The provider's idempotency key, made from our row: any retry by anyone reaches the same provider object."""
+    return f"{payment.public_id}-{kind}"
+
+
+def _order(payment: Payment, kind: OperationKind, provider_id: str | None) -> Order:
+    return Order(
+        kind=kind,
+        our_reference=payment.public_id,
+        amount_minor=payment.amount_minor,
+        currency=payment.currency,
+        customer=payment.customer_id or payment.payee or "",
+        description=payment.purpose or payment.reference or payment.kind,
+        agent=payment.agent_id,
+        confirm=payment.confirm,
+        provider_payment_id=provider_id,
+    )
+
+
+async def _provider_id_for(desk: Desk, payment: Payment, kind: OperationKind) -> str | None:
+    """Which object at the provider the operation is about: the charge for a refund, itself for a confirm."""
+    if kind != "refund" or payment.original_payment_id is None:
+        return payment.provider_payment_id
+    async with transaction(desk.pool, payment.tenant_id) as connection:
+        original = await rows.find(connection, payment.original_payment_id)
+    return original.provider_payment_id if original else None
+
+
+async def _pass_no_return(
+    desk: Desk, payment: Payment, kind: OperationKind, request: PreparedRequest
+) -> Operation | None:
+    """The point of no return. Re-reads tenant, principal, mandates, policy and approvals; None: it was refused."""
+    async with transaction(desk.pool, payment.tenant_id) as connection:
+        locked = await rows.lock_with_original(connection, payment.id)
+        if locked is None or locked.fence != payment.fence:
+            return None
+        if await _refused(connection, desk, locked, kind):
+            return None
+        wanted = Move(
+            Status.SUBMITTING,
+            "request",
+            kind,
+            next_step_seconds=desk.settings.lease_seconds,
+            keep_lease=True,
+            fence=payment.fence,
+        )
+        if await rows.move(connection, payment.id, wanted) is None:
+            return None
+        await operations.insert(connection, _operation_values(desk, locked, kind, request))
+        return await operations.latest(connection, payment.id)
+
+
+async def _refused(connection: Connection, desk: Desk, payment: Payment, kind: OperationKind) -> bool:
+    """Whether what allowed this payment no longer does: then it is denied and its hold goes back.
+
+    A confirmation cannot be denied that way, the payment is at the provider: it raises PaymentDeniedError.
+    """
+    situation = await guard.look(connection, payment, await guard.stored_advice(connection, payment))
+    verdict = guard.judge(desk, payment, situation)
+    digest_stands = rows.action_digest(payment.tenant_id, payment) == payment.action_digest
+    if verdict.denied_by is None and verdict.decision.outcome == "allow" and digest_stands:
+        return False
+    rule = verdict.denied_by or ("action_changed" if not digest_stands else "approval_lapsed")
+    if kind == "confirm":
+        raise PaymentDeniedError(f"This payment is no longer allowed: {rule}.", rule=rule)
+    await guard.withdraw(connection, desk, payment, rule, verdict)
+    return True
+
+
+def _operation_values(desk: Desk, payment: Payment, kind: OperationKind, request: PreparedRequest) -> dict[str, object]:
+    return {
+        "id": ids.new_uuid(),
+        "payment_id": payment.id,
+        "kind": kind,
+        "provider": payment.provider,
+        "provider_account": payment.provider_account,
+        "our_reference": payment.public_id,
+        "idempotency_key": request.idempotency_key,
+        "path": request.path,
+        "body": request.body,
+        "fence": payment.fence,
+        "lease_seconds": desk.settings.lease_seconds,
+    }
+
+
+async def send(desk: Desk, payment: Payment, operation: Operation) -> None:
+    """Send a committed intention once and record the answer. Not sent when the lease is shorter than the time-out."""
+    timeout_seconds = desk.settings.provider_timeout_seconds
+    if operation.lease_left_seconds <= timeout_seconds:
+        return
+    request = PreparedRequest("POST", operation.path, operation.body, operation.idempotency_key)
+    answer = await desk.provider(operation.provider).send(request, timeout_seconds)
+    await retrying(lambda: record_answer(desk, payment, operation, answer))
+
+
+async def record_answer(desk: Desk, payment: Payment, operation: Operation, answer: Answer) -> None:
+    """Write what the provider said; evidence is a fact, everything else leaves the outcome unknown."""
+    provider_id = answer.payment.provider_id if isinstance(answer, Accepted) else None
+    async with transaction(desk.pool, payment.tenant_id) as connection:
+        await facts.lock_order(connection, payment.tenant_id, payment.provider_account, provider_id)
+        match answer:
+            case Accepted():
+                await _accept(connection, desk, payment, operation, answer)
+            case Declined() | Invalid() if operation.attempts == 1:
+                await _refuse(connection, payment, operation, answer)
+            case Transient(sent="no"):
+                await operations.take_back_attempt(connection, operation.id, answer.reason)
+                await queue.plan(connection, payment.id, payment.fence, _retry_seconds(answer))
+            case Declined() | Invalid() | Transient() | Unknown():
+                await _leave_unknown(connection, payment, operation, answer.reason)
+
+
+def _retry_seconds(answer: Transient) -> float:
+    return min(30.0, max(_TRANSIENT_RETRY_SECONDS, answer.retry_after_seconds or 0))
+
+
+async def _accept(connection: Connection, desk: Desk, payment: Payment, operation: Operation, answer: Accepted) -> None:
+    found = answer.payment
+    fact = Fact(
+        found.status,
+        "answer",
+        provider_id=found.provider_id,
+        amount_minor=found.amount_minor,
+        currency=found.currency,
+        reason=found.failure_reason,
+        next_step_seconds=desk.settings.fetch_first_seconds,
+    )
+    if operation.kind == "confirm" and found.status == "requires_confirmation":
+        await _leave_unknown(connection, payment, operation, "the provider did not confirm")
+        return
+    await operations.record(connection, operation.id, "accepted", provider_id=found.provider_id)
+    if await facts.apply(connection, payment.id, fact) is None:
+        await _leave_unknown(connection, payment, operation, "the answer disagrees with the request")
+
+
+async def _refuse(connection: Connection, payment: Payment, operation: Operation, answer: Declined | Invalid) -> None:
+    kind: Literal["declined", "invalid"] = "declined" if isinstance(answer, Declined) else "invalid"
+    await operations.record(connection, operation.id, kind, error=answer.reason)
+    await facts.apply(connection, payment.id, Fact("failed", "answer", reason=f"{kind}: {answer.reason}"))
+
+
+async def _leave_unknown(connection: Connection, payment: Payment, operation: Operation, reason: str) -> None:
+    await operations.record(connection, operation.id, "outcome_unknown", error=reason)
+    wanted = Move(
+        Status.OUTCOME_UNKNOWN, "lapse", "no_usable_answer", detail={"reason": reason}, next_step_seconds=0,
+        fence=payment.fence,
+    )  # fmt: skip
+    await rows.move(connection, payment.id, wanted)
+
+
+async def send_again(desk: Desk, payment: Payment, operation: Operation) -> None:
+    """Send the same stored bytes under the same key once more, inside the provider's key window."""
+
+    async def count() -> Operation | None:
+        async with transaction(desk.pool, payment.tenant_id) as connection:
+            if not await operations.count_attempt(connection, operation.id, payment.fence, desk.settings.lease_seconds):
+                return None
+            wanted = Move(
+                Status.SUBMITTING,
+                "lapse",
+                "resend",
+                next_step_seconds=desk.settings.lease_seconds,
+                keep_lease=True,
+                fence=payment.fence,
+            )
+            if payment.status is not Status.SUBMITTING and await rows.move(connection, payment.id, wanted) is None:
+                raise guard.StaleAuthorityError("The payment moved on.")
+            return await operations.latest(connection, payment.id)
+
+    counted = await retrying(count)
+    if counted is not None:
+        await send(desk, replace(payment, status=Status.SUBMITTING), counted)
+
+
+async def raise_past_window(connection: Connection, payment: Payment, operation: Operation) -> None:
+    """Nobody knows, and the provider no longer guarantees its key: a person or a statement must say."""
+    await discrepancies.open_discrepancy(
+        connection,
+        "outcome_unknown_past_window",
+        payment.public_id,
+        payment_id=payment.id,
+        operation=operation.idempotency_key,
+        age_seconds=round(operation.age_seconds),
+    )

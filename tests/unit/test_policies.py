@@ -1,0 +1,216 @@
+"""The shipped Cedar policies, rule by rule, and what happens to policies that are wrong."""
+
+import hashlib
+from dataclasses import replace
+from uuid import UUID
+
+import pytest
+
+from paywarden.guardrails import cedar, thresholds
+from paywarden.guardrails.cedar import Answer, shipped
+from paywarden.guardrails.facts import Approval, PaymentFacts, PrincipalKind
+from paywarden.kit.errors import ConfigurationError
+from tests.unit.guarded import (
+    ADVICE,
+    BY_AGENT,
+    BY_PERSON,
+    CHARGE,
+    INITIATOR,
+    PAYOUT,
+    REFUND,
+    TEXT,
+    advised,
+    policies,
+    with_text,
+    without_rule,
+)
+
+OWN = Approval(INITIATOR, "agent", frozenset({"review"}))
+# Erring on every amount above 1: 64 bits are not enough.
+ERRING_FORBID = """
+@id("erring")
+forbid (principal, action, resource) when { context.amount_minor * 9223372036854775807 > 0 };
+"""
+
+
+def test_the_version_names_the_exact_text() -> None:
+    assert shipped().version == "default@" + hashlib.sha256(TEXT.encode()).hexdigest()[:12]
+    assert policies(TEXT + "\n").version != policies().version
+
+
+def test_a_charge_passes_by_itself() -> None:
+    assert shipped().ask(CHARGE, "autonomous", ()) == Answer(True, ("charge_autonomous",), ())
+
+
+@pytest.mark.parametrize(
+    ("rule", "facts"),
+    [
+        ("tenant_inactive", replace(CHARGE, tenant_active=False)),
+        ("principal_inactive", replace(CHARGE, principal_active=False)),
+    ],
+)
+def test_each_switch_forbids_and_only_its_own_rule_does(rule: str, facts: PaymentFacts) -> None:
+    assert shipped().ask(facts, "autonomous", ()) == Answer(False, (rule,), ())
+    assert without_rule(rule).ask(facts, "autonomous", ()).allowed
+
+
+def test_who_lacks_the_role_initiate_is_forbidden_whatever_a_permit_says() -> None:
+    facts = replace(CHARGE, principal_roles=frozenset({"review", "administer"}))
+    generous = TEXT + '@id("generous") permit (principal, action, resource);'
+    assert policies(generous).ask(facts, "autonomous", ()) == Answer(False, ("principal_lacks_initiate",), ())
+    twin = generous.replace('Role::"initiate" };', 'Role::"review" };')
+    assert policies(twin).ask(facts, "autonomous", ()).allowed
+
+
+def test_a_suspected_duplicate_never_passes_by_itself() -> None:
+    facts = replace(CHARGE, duplicate_suspected=True)
+    assert not shipped().ask(facts, "autonomous", ()).allowed
+    twin = with_text(
+        'context.autonomy == "autonomous" &&\n  !context.duplicate_suspected', 'context.autonomy == "autonomous"'
+    )
+    assert twin.ask(facts, "autonomous", ()).allowed
+
+
+@pytest.mark.parametrize("kind", ["agent", "person", "service"])
+def test_nobody_refunds_or_pays_out_alone(kind: PrincipalKind) -> None:
+    everybody = frozenset({"initiate", "review", "settle", "administer"})
+    for facts in (REFUND, PAYOUT):
+        actor = replace(facts, principal_kind=kind, principal_roles=everybody)
+        assert not shipped().ask(actor, "autonomous", ()).allowed
+        assert not shipped().ask(actor, "reviewed", ()).allowed
+
+
+def test_a_confident_supported_advice_lets_a_small_refund_pass() -> None:
+    assert shipped().ask(advised(), "advised", ()) == Answer(True, ("refund_advised",), ())
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"verdict": "deny"},
+        {"verdict": "escalate"},
+        {"verdict": "need_facts"},
+        {"confidence": thresholds.ADVISED_MIN_CONFIDENCE - 1},
+        {"citations_verified": False},
+        {"supported_by_trusted": False},
+        {"amount_minor": REFUND.amount_minor - 1},
+    ],
+)
+def test_every_weakness_of_an_advice_stops_it(changes: dict[str, object]) -> None:
+    assert not shipped().ask(advised(**changes), "advised", ()).allowed
+
+
+def test_an_advised_refund_has_its_own_limit() -> None:
+    most = thresholds.ADVISED_REFUND_MAX_MINOR
+    exactly = replace(REFUND, amount_minor=most, advice=replace(ADVICE, amount_minor=10 * most))
+    assert shipped().ask(exactly, "advised", ()).allowed
+    assert not shipped().ask(replace(exactly, amount_minor=most + 1), "advised", ()).allowed
+
+
+def test_the_limit_is_the_number_in_thresholds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(thresholds, "ADVISED_REFUND_MAX_MINOR", REFUND.amount_minor - 1)
+    assert not shipped().ask(advised(), "advised", ()).allowed
+
+
+def test_an_advice_never_lets_a_duplicate_a_charge_or_a_payout_pass() -> None:
+    for facts in (replace(REFUND, duplicate_suspected=True), CHARGE, PAYOUT):
+        assert not shipped().ask(replace(facts, advice=ADVICE), "advised", ()).allowed
+
+
+def test_an_advisers_no_beats_another_permit() -> None:
+    generous = TEXT + '@id("generous") permit (principal, action, resource);'
+    denied = advised(verdict="deny")
+    assert policies(generous).ask(denied, "advised", ()) == Answer(False, ("adviser_denied",), ())
+    twin = generous.replace('context.advice.verdict == "deny"', 'context.advice.verdict == "no"')
+    assert policies(twin).ask(denied, "advised", ()).allowed
+
+
+@pytest.mark.parametrize("known", [False, None])
+def test_a_refund_of_a_payment_that_is_not_ours_is_forbidden(known: bool | None) -> None:
+    facts = replace(REFUND, refund_of_known=known)
+    assert shipped().ask(facts, "reviewed", [BY_PERSON]) == Answer(False, ("refund_of_unknown_payment",), ())
+    assert without_rule("refund_of_unknown_payment").ask(facts, "reviewed", [BY_PERSON]).allowed
+
+
+@pytest.mark.parametrize(
+    ("facts", "by_agent", "by_person"),
+    [
+        (REFUND, True, True),
+        (replace(CHARGE, duplicate_suspected=True), False, True),
+        (replace(REFUND, duplicate_suspected=True), False, True),
+        (PAYOUT, False, True),
+    ],
+)
+def test_whose_approval_counts(facts: PaymentFacts, by_agent: bool, by_person: bool) -> None:
+    assert shipped().ask(facts, "reviewed", [BY_AGENT]).allowed is by_agent
+    assert shipped().ask(facts, "reviewed", [BY_PERSON]).allowed is by_person
+
+
+def test_an_approval_without_the_role_review_counts_for_nothing() -> None:
+    powerless = replace(BY_PERSON, roles=frozenset({"initiate", "settle", "administer"}))
+    assert not shipped().ask(REFUND, "reviewed", [powerless]).allowed
+
+
+def test_the_policy_itself_refuses_a_self_approval() -> None:
+    facts = replace(REFUND, principal_roles=frozenset({"initiate", "review"}))
+    assert shipped().ask(facts, "reviewed", [OWN]) == Answer(False, ("self_approval",), ())
+    assert without_rule("self_approval").ask(facts, "reviewed", [OWN]).allowed
+
+
+def test_a_rule_that_errs_denies(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cedar leaves an erring forbid out and says Allow: without the check of its errors the charge would pass."""
+    erring = policies(TEXT + ERRING_FORBID)
+    answer = erring.ask(CHARGE, "autonomous", ())
+    assert not answer.allowed
+    assert "overflow" in answer.errors[0]
+    monkeypatch.setattr(cedar, "_answer", lambda result: result.decision == cedar.cedarpy.Decision.Allow)
+    assert erring.ask(CHARGE, "autonomous", ())
+
+
+@pytest.mark.parametrize("amount", [2**63, -(2**70), 1.5, "2500", None])
+def test_facts_that_cedar_cannot_read_are_an_error_and_no_exception(amount: object) -> None:
+    answer = shipped().ask(replace(CHARGE, amount_minor=amount), "autonomous", ())
+    assert not answer.allowed
+    assert answer.errors
+
+
+@pytest.mark.parametrize("name", ['a"b', "x\ny", "\u2028", 'Customer::"y"', "", "x" * 255, "\ud800"])
+def test_any_counterparty_is_an_answer(name: str) -> None:
+    answer = shipped().ask(replace(CHARGE, counterparty=name), "autonomous", ())
+    assert answer.allowed or answer.errors
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '@id("a") permit (principal, action, resource) when { context.amount > 1 };',
+        '@id("a") permit (principal, action, resource) when { context.advice.confidence > 1 };',
+        '@id("a") permit (principal, action == Action::"steal", resource);',
+        '@id("a") permit (principal in User::"me", action, resource);',
+        '@id("a") permit (principal, action, resource) when { context.amount_minor > "1" };',
+        "permit (principal, action, resource);",
+        '// @id("hidden in a comment")\npermit (principal, action, resource);',
+        '@id("") permit (principal, action, resource);',
+        '@id("a") permit (principal, action, resource); @id("a") forbid (principal, action, resource);',
+        '@id("a") permit (principal, action, resource)',
+        "allow everything",
+    ],
+)
+def test_a_wrong_policy_is_refused_when_it_is_loaded(text: str) -> None:
+    with pytest.raises(ConfigurationError, match="policy 'test'"):
+        policies(text)
+
+
+def test_a_wrong_schema_is_refused_when_it_is_loaded() -> None:
+    with pytest.raises(ConfigurationError, match="schema"):
+        policies(schema="entity Agent {")
+
+
+def test_an_empty_policy_set_permits_nothing() -> None:
+    assert policies("").ask(CHARGE, "autonomous", ()) == Answer(False, (), ())
+
+
+def test_a_principal_is_the_one_of_its_public_id() -> None:
+    named = f'@id("one") permit (principal == Agent::"{"agt_" + "0" * 25 + "1"}", action, resource);'
+    assert policies(named).ask(CHARGE, "autonomous", ()).allowed
+    assert not policies(named).ask(replace(CHARGE, principal_id=UUID(int=3)), "autonomous", ()).allowed

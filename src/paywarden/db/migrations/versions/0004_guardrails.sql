@@ -179,4 +179,5 @@ create table paywarden.verdicts (
 );
 create index verdicts_by_payment on paywarden.verdicts (tenant_id, payment_id, id);
 call paywarden.wall('paywarden.verdicts');
+call paywarden.open_to_system('paywarden.verdicts');
 call paywarden.make_insert_only('paywarden.verdicts');

@@ -7,9 +7,9 @@ create table paywarden.webhook_endpoints (
     -- The name of the environment variable that holds the secret; the secret itself is never in the database.
     secret_variable text not null,
     created_at timestamptz not null default paywarden.clock(),
-    primary key (tenant_id, id),
-    unique (id)
+    primary key (tenant_id, id)
 );
+create index webhook_endpoints_by_id on paywarden.webhook_endpoints (id);
 call paywarden.wall('paywarden.webhook_endpoints');
 call paywarden.open_to_system('paywarden.webhook_endpoints');
 grant insert on paywarden.webhook_endpoints to paywarden_app;

@@ -19,6 +19,7 @@ def checked_vector(values: Sequence[object]) -> Vector:
     if not 1 <= len(values) <= MAX_DIMENSION:
         raise InvalidFieldError("embedding", _PROBLEM)
     numbers = [_number(value) for value in values]
+    # Also false for NaN and infinities, which no comparison lets through.
     if not _SHORTEST <= math.hypot(*numbers) <= _LONGEST:
         raise InvalidFieldError("embedding", _PROBLEM)
     return np.array(numbers, dtype=np.float32)
@@ -28,9 +29,6 @@ def _number(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise InvalidFieldError("embedding", _PROBLEM)
     try:
-        number = float(value)
+        return float(value)
     except OverflowError as error:
         raise InvalidFieldError("embedding", _PROBLEM) from error
-    if not math.isfinite(number):
-        raise InvalidFieldError("embedding", _PROBLEM)
-    return number

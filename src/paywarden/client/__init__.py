@@ -1,0 +1,20 @@
+"""The SDK: ``Paywarden`` and ``AsyncPaywarden`` speak ``/v1``; ``TOOLS`` and ``run_tool`` are for agents' engineers.
+
+with Paywarden("http://127.0.0.1:8000", key) as desk:
+    payment = desk.charge(2500, "usd", "cust_42", purpose="order 7", idempotency_key="order-7")
+"""
+
+from paywarden.client.clients import AsyncPaywarden, Paywarden, is_loopback
+from paywarden.client.errors import PaywardenApiError, PaywardenClientError, PaywardenUnreachableError
+from paywarden.client.tools import TOOLS, ToolResult
+
+__all__ = [
+    "TOOLS",
+    "AsyncPaywarden",
+    "Paywarden",
+    "PaywardenApiError",
+    "PaywardenClientError",
+    "PaywardenUnreachableError",
+    "ToolResult",
+    "is_loopback",
+]

@@ -1,0 +1,323 @@
+"""Every call of ``/v1``, once: what is sent, and as what the answer is read.
+
+Amounts are minor units of a lower-case currency. Who moves money may bring an ``idempotency_key``, for instance made
+from the case at hand: the same key never pays twice. Without one a fresh key is made, which covers the client's own
+repeats. All raise PaywardenApiError and PaywardenUnreachableError.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, TypeVar
+from urllib.parse import quote
+
+from paywarden.client import objects
+from paywarden.client.conversation import Call, Conversation, converse
+from paywarden.client.objects import Limit, Page
+from paywarden.kit import ids
+
+T = TypeVar("T")
+
+
+def _get(path: str, **query: str | int | None) -> Call[Any]:
+    return Call("GET", path, query=_given(query))
+
+
+def _post(path: str, **body: Any) -> Call[Any]:
+    return Call("POST", path, _given(body))
+
+
+def _pay(path: str, idempotency_key: str | None, **body: Any) -> Call[Any]:
+    return Call("POST", path, _given(body), idempotency_key=idempotency_key or f"pw-{ids.new_uuid()}")
+
+
+def _given(values: Mapping[str, T | None]) -> dict[str, T]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _at(collection: str, identifier: str, verb: str | None = None) -> str:
+    path = f"/v1/{collection}/{quote(identifier, safe='')}"
+    return f"{path}/{verb}" if verb else path
+
+
+# ---- Payments
+
+
+def charge(
+    amount_minor: int,
+    currency: str,
+    customer: str,
+    *,
+    purpose: str,
+    reference: str | None = None,
+    mandate: str | None = None,
+    idempotency_key: str | None = None,
+) -> Conversation[objects.Payment]:
+    """Ask to charge a customer. Taken or held for a person is an answer; denied or declined is a PaywardenApiError."""
+    return converse(
+        _pay(
+            "/v1/payments",
+            idempotency_key,
+            kind="charge",
+            amount_minor=amount_minor,
+            currency=currency,
+            customer=customer,
+            purpose=purpose,
+            reference=reference,
+            mandate=mandate,
+        )
+    )
+
+
+def refund(
+    payment: str,
+    amount_minor: int,
+    currency: str,
+    *,
+    request: str | None = None,
+    purpose: str | None = None,
+    reference: str | None = None,
+    idempotency_key: str | None = None,
+) -> Conversation[objects.Payment]:
+    """Ask to give back part or all of a charge. ``request`` is what the customer wrote; an adviser reads it."""
+    return converse(
+        _pay(
+            _at("payments", payment, "refund"),
+            idempotency_key,
+            amount_minor=amount_minor,
+            currency=currency,
+            request=request,
+            purpose=purpose,
+            reference=reference,
+        )
+    )
+
+
+def check_payment(
+    kind: Literal["charge", "refund"],
+    amount_minor: int,
+    currency: str,
+    *,
+    customer: str | None = None,
+    payment: str | None = None,
+    purpose: str | None = None,
+    reference: str | None = None,
+) -> Conversation[objects.PaymentCheck]:
+    """Dry run: would this be allowed, and at which oversight? Nothing is stored."""
+    return converse(
+        _post(
+            "/v1/payments:check",
+            kind=kind,
+            amount_minor=amount_minor,
+            currency=currency,
+            customer=customer,
+            payment=payment,
+            purpose=purpose,
+            reference=reference,
+        )
+    )
+
+
+def get_payment(payment: str) -> Conversation[objects.Payment]:
+    """A payment as it stands."""
+    return converse(_get(_at("payments", payment)))
+
+
+def list_payments(
+    *, status: str | None = None, customer: str | None = None, limit: int | None = None, cursor: str | None = None
+) -> Conversation[Page[objects.Payment]]:
+    """Payments, newest first."""
+    return converse(_get("/v1/payments", status=status, customer=customer, limit=limit, cursor=cursor))
+
+
+def get_dossier(payment: str) -> Conversation[objects.Dossier]:
+    """The whole story of a payment."""
+    return converse(_get(_at("payments", payment, "dossier")))
+
+
+def confirm_payment(payment: str, *, idempotency_key: str | None = None) -> Conversation[objects.Payment]:
+    """Let the provider complete a payment that waits for it."""
+    return converse(_pay(_at("payments", payment, "confirm"), idempotency_key))
+
+
+def cancel_payment(payment: str, *, idempotency_key: str | None = None) -> Conversation[objects.Payment]:
+    """Cancel what was not sent yet."""
+    return converse(_pay(_at("payments", payment, "cancel"), idempotency_key))
+
+
+# ---- Reviews
+
+
+def list_reviews(status: str = "open", *, limit: int | None = None) -> Conversation[Page[objects.Review]]:
+    """Reviews in one status, oldest first."""
+    return converse(_get("/v1/reviews", status=status, limit=limit))
+
+
+def get_review(review: str) -> Conversation[objects.Review]:
+    """One review."""
+    return converse(_get(_at("reviews", review)))
+
+
+def give_verdict(
+    review: str, verdict: Literal["approve", "reject"], reason: str, *, action_digest: str | None = None
+) -> Conversation[objects.Review]:
+    """Approve or reject. With ``action_digest`` only exactly the action that was looked at."""
+    return converse(
+        _post(_at("reviews", review, "verdict"), verdict=verdict, reason=reason, action_digest=action_digest)
+    )
+
+
+# ---- Memory and decisions
+
+
+def add_note(
+    customer: str,
+    content: str,
+    *,
+    trust: str = "customer",
+    source: str | None = None,
+    invoice: str | None = None,
+    case: str | None = None,
+    facts: Mapping[str, Any] | None = None,
+) -> Conversation[objects.Note]:
+    """Keep a note about a customer. Only an administrator writes trust ``record`` (with ``facts``) or ``staff``."""
+    return converse(
+        _post(
+            "/v1/notes",
+            customer=customer,
+            content=content,
+            trust=trust,
+            source=source,
+            invoice=invoice,
+            case=case,
+            facts=facts,
+        )
+    )
+
+
+def search_notes(customer: str, q: str, *, limit: int | None = None) -> Conversation[Page[objects.Note]]:
+    """The nearest notes of one customer."""
+    return converse(_post("/v1/notes/search", customer=customer, q=q, limit=limit))
+
+
+def decide(customer: str, request: str, amount_minor: int, currency: str) -> Conversation[objects.Decision]:
+    """What would the adviser say? Never pays."""
+    return converse(
+        _post("/v1/decisions", customer=customer, request=request, amount_minor=amount_minor, currency=currency)
+    )
+
+
+def get_decision(decision: str) -> Conversation[objects.Decision]:
+    """A stored decision."""
+    return converse(_get(_at("decisions", decision)))
+
+
+# ---- Authority
+
+
+def create_mandate(
+    principal: str,
+    name: str,
+    kinds: Sequence[str],
+    limits: Sequence[Limit],
+    *,
+    timezone: str = "UTC",
+    payees: Sequence[str] | None = None,
+    valid_from: str | None = None,
+    valid_until: str | None = None,
+) -> Conversation[objects.Mandate]:
+    """What a principal may spend from now on."""
+    return converse(
+        _post(
+            "/v1/mandates",
+            principal=principal,
+            name=name,
+            kinds=list(kinds),
+            limits=list(limits),
+            timezone=timezone,
+            payees=None if payees is None else list(payees),
+            valid_from=valid_from,
+            valid_until=valid_until,
+        )
+    )
+
+
+def list_mandates() -> Conversation[Page[objects.Mandate]]:
+    """All mandates."""
+    return converse(_get("/v1/mandates"))
+
+
+def revoke_mandate(mandate: str) -> Conversation[objects.Mandate]:
+    """End a mandate: what was reserved under it is not sent any more."""
+    return converse(_post(_at("mandates", mandate, "revoke")))
+
+
+def create_agent(kind: str, name: str, roles: Sequence[str]) -> Conversation[objects.Agent]:
+    """A new agent, person or service."""
+    return converse(_post("/v1/agents", kind=kind, name=name, roles=list(roles)))
+
+
+def list_agents() -> Conversation[Page[objects.Agent]]:
+    """All agents, people and services."""
+    return converse(_get("/v1/agents"))
+
+
+def suspend_agent(agent: str) -> Conversation[objects.Agent]:
+    """Stop a principal at once."""
+    return converse(_post(_at("agents", agent, "suspend")))
+
+
+def activate_agent(agent: str) -> Conversation[objects.Agent]:
+    """Let a suspended principal act again."""
+    return converse(_post(_at("agents", agent, "activate")))
+
+
+def create_key(principal: str, *, expires_in_seconds: int | None = None) -> Conversation[objects.NewKey]:
+    """A new API key; its ``secret`` is shown this once."""
+    return converse(_post("/v1/keys", principal=principal, expires_in_seconds=expires_in_seconds))
+
+
+def list_keys() -> Conversation[Page[objects.Key]]:
+    """All keys, without their secrets."""
+    return converse(_get("/v1/keys"))
+
+
+def revoke_key(key: str) -> Conversation[objects.Key]:
+    """End a key at once."""
+    return converse(_post(_at("keys", key, "revoke")))
+
+
+def suspend_tenant() -> Conversation[objects.Tenant]:
+    """The kill switch: nothing more is sent to any provider."""
+    return converse(_post("/v1/tenant/suspend"))
+
+
+def activate_tenant() -> Conversation[objects.Tenant]:
+    """Undo the kill switch."""
+    return converse(_post("/v1/tenant/activate"))
+
+
+# ---- Ledger and reconciliation
+
+
+def list_accounts() -> Conversation[Page[objects.Account]]:
+    """Every ledger account with its balances."""
+    return converse(_get("/v1/ledger/accounts"))
+
+
+def list_transfers(*, limit: int | None = None, cursor: str | None = None) -> Conversation[Page[objects.Transfer]]:
+    """Ledger transfers, newest first."""
+    return converse(_get("/v1/ledger/transfers", limit=limit, cursor=cursor))
+
+
+def trial_balance() -> Conversation[Page[objects.TrialBalanceLine]]:
+    """Debits and credits by book and asset."""
+    return converse(_get("/v1/ledger/trial-balance"))
+
+
+def reconcile(*, since: str | None = None, until: str | None = None) -> Conversation[objects.Reconciliation]:
+    """Compare the provider's book with the ledger, by default for the last day."""
+    return converse(_post("/v1/reconciliation/runs", since=since, until=until))
+
+
+def list_discrepancies(status: str = "open") -> Conversation[Page[objects.Discrepancy]]:
+    """Differences that somebody must look at."""
+    return converse(_get("/v1/reconciliation/discrepancies", status=status))

@@ -1,0 +1,193 @@
+"""The blocking and the asynchronous client: the same methods, one tiny driver each."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from functools import wraps
+from ipaddress import ip_address
+from types import TracebackType
+from typing import Any, Generic, ParamSpec, Self, TypeVar, overload
+from urllib.parse import urlsplit
+
+import httpx
+
+from paywarden.client import calls, tools
+from paywarden.client.conversation import Answer, Call, Conversation, NoAnswer, Pause, Reply
+
+P = ParamSpec("P")
+T = TypeVar("T")
+# The service answers a payment within 10 s and a decision within 60 s.
+TIMEOUT_SECONDS = 65.0
+_CONNECT_TIMEOUT_SECONDS = 5.0
+
+
+class Method(Generic[P, T]):
+    """A conversation as a method of both clients: it returns its result, or an awaitable of it."""
+
+    def __init__(self, start: Callable[P, Conversation[T]]) -> None:
+        self._start = start
+
+    @overload
+    def __get__(self, client: None, owner: type) -> Self: ...
+    @overload
+    def __get__(self, client: "Paywarden", owner: type) -> Callable[P, T]: ...
+    @overload
+    def __get__(self, client: "AsyncPaywarden", owner: type) -> Callable[P, Awaitable[T]]: ...
+    def __get__(self, client: "Paywarden | AsyncPaywarden | None", owner: type) -> Any:
+        if client is None:
+            return self
+
+        @wraps(self._start)
+        def call(*args: P.args, **kwargs: P.kwargs) -> Any:
+            return client.run(self._start(*args, **kwargs))
+
+        return call
+
+
+class Methods:
+    """What both clients can do; documented at the function of the same name."""
+
+    charge = Method(calls.charge)
+    refund = Method(calls.refund)
+    check_payment = Method(calls.check_payment)
+    get_payment = Method(calls.get_payment)
+    list_payments = Method(calls.list_payments)
+    get_dossier = Method(calls.get_dossier)
+    confirm_payment = Method(calls.confirm_payment)
+    cancel_payment = Method(calls.cancel_payment)
+    list_reviews = Method(calls.list_reviews)
+    get_review = Method(calls.get_review)
+    give_verdict = Method(calls.give_verdict)
+    add_note = Method(calls.add_note)
+    search_notes = Method(calls.search_notes)
+    decide = Method(calls.decide)
+    get_decision = Method(calls.get_decision)
+    create_mandate = Method(calls.create_mandate)
+    list_mandates = Method(calls.list_mandates)
+    revoke_mandate = Method(calls.revoke_mandate)
+    create_agent = Method(calls.create_agent)
+    list_agents = Method(calls.list_agents)
+    suspend_agent = Method(calls.suspend_agent)
+    activate_agent = Method(calls.activate_agent)
+    create_key = Method(calls.create_key)
+    list_keys = Method(calls.list_keys)
+    revoke_key = Method(calls.revoke_key)
+    suspend_tenant = Method(calls.suspend_tenant)
+    activate_tenant = Method(calls.activate_tenant)
+    list_accounts = Method(calls.list_accounts)
+    list_transfers = Method(calls.list_transfers)
+    trial_balance = Method(calls.trial_balance)
+    reconcile = Method(calls.reconcile)
+    list_discrepancies = Method(calls.list_discrepancies)
+    run_tool = Method(tools.run_tool)
+
+
+class Paywarden(Methods):
+    """The blocking client: ``with Paywarden(url, key) as desk: desk.charge(...)``."""
+
+    def __init__(self, url: str, key: str | None = None, *, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
+        self._http = httpx.Client(**_settings(url, key, timeout_seconds))
+
+    def run(self, conversation: Conversation[T]) -> T:
+        """Drive a conversation to its end and return its result."""
+        reply: Reply = None
+        while True:
+            try:
+                step = conversation.send(reply)
+            except StopIteration as end:
+                return end.value  # type: ignore[no-any-return]
+            reply = self._take(step)
+
+    def _take(self, step: Call[Any] | Pause) -> Reply:
+        if isinstance(step, Pause):
+            time.sleep(step.seconds)
+            return None
+        try:
+            return _answer(self._http.send(_request(self._http, step)))
+        except httpx.TransportError as error:
+            return _no_answer(self._http, error)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class AsyncPaywarden(Methods):
+    """The asynchronous client: ``async with AsyncPaywarden(url, key) as desk: await desk.charge(...)``."""
+
+    def __init__(self, url: str, key: str | None = None, *, timeout_seconds: float = TIMEOUT_SECONDS) -> None:
+        self._http = httpx.AsyncClient(**_settings(url, key, timeout_seconds))
+
+    async def run(self, conversation: Conversation[T]) -> T:
+        """Drive a conversation to its end and return its result."""
+        reply: Reply = None
+        while True:
+            try:
+                step = conversation.send(reply)
+            except StopIteration as end:
+                return end.value  # type: ignore[no-any-return]
+            reply = await self._take(step)
+
+    async def _take(self, step: Call[Any] | Pause) -> Reply:
+        if isinstance(step, Pause):
+            await asyncio.sleep(step.seconds)
+            return None
+        try:
+            return _answer(await self._http.send(_request(self._http, step)))
+        except httpx.TransportError as error:
+            return _no_answer(self._http, error)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+
+def _settings(url: str, key: str | None, timeout_seconds: float) -> dict[str, Any]:
+    return {
+        "base_url": url,
+        "headers": {"Authorization": f"Bearer {key}"} if key else {},
+        "timeout": httpx.Timeout(timeout_seconds, connect=_CONNECT_TIMEOUT_SECONDS),
+        # A key for a service on this machine must not travel to a proxy that the environment names.
+        "trust_env": not is_loopback(url),
+    }
+
+
+def is_loopback(url: str) -> bool:
+    """Whether an address can only be of this machine."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _request(http: httpx.Client | httpx.AsyncClient, call: Call[Any]) -> httpx.Request:
+    headers = {"Idempotency-Key": call.idempotency_key} if call.idempotency_key else {}
+    return http.build_request(call.method, call.path, params=dict(call.query), json=call.body, headers=headers)
+
+
+def _answer(response: httpx.Response) -> Answer:
+    return Answer(response.status_code, response.headers, response.content)
+
+
+def _no_answer(http: httpx.Client | httpx.AsyncClient, error: httpx.TransportError) -> NoAnswer:
+    """``sent`` is false only when there never was a connection to send through."""
+    sent = not isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
+    what = "broke off or took too long" if sent else "could not be reached"
+    return NoAnswer(f"{str(http.base_url).rstrip('/')} {what} ({type(error).__name__})", sent)

@@ -1,0 +1,256 @@
+"""The objects of ``/v1`` as they come over the wire: plain dictionaries with names for a type checker.
+
+Amounts are minor units of ``currency``; ``display`` is the same amount for people. Instants are RFC 3339 text.
+"""
+
+from typing import Any, Generic, Literal, TypedDict, TypeVar
+
+T = TypeVar("T")
+
+
+class Page(TypedDict, Generic[T]):
+    """Part of a list, newest first. ``next_cursor`` leads to the rest."""
+
+    object: Literal["list"]
+    data: list[T]
+    has_more: bool
+    next_cursor: str | None
+
+
+class Payment(TypedDict):
+    """One payment as it stands. ``payment`` is the charge that a refund returns."""
+
+    object: Literal["payment"]
+    id: str
+    kind: str
+    status: str
+    amount_minor: int
+    currency: str
+    display: str
+    customer: str | None
+    payee: str | None
+    agent: str
+    mandate: str | None
+    purpose: str | None
+    reference: str | None
+    payment: str | None
+    oversight: str | None
+    decided_by: list[str]
+    reason: str | None
+    provider: str | None
+    provider_payment_id: str | None
+    captured_minor: int
+    refunded_minor: int
+    refundable_minor: int
+    late: bool
+    created_at: str
+    updated_at: str
+
+
+class Moment(TypedDict):
+    """One line of a payment's story."""
+
+    at: str
+    what: str
+    detail: Any
+    source: str | None
+
+
+class Check(TypedDict):
+    """What one rule found."""
+
+    rule: str
+    result: Literal["pass", "fail", "note"]
+    detail: str
+
+
+class Dossier(TypedDict):
+    """The whole story of one payment."""
+
+    object: Literal["dossier"]
+    payment: Payment
+    timeline: list[Moment]
+    evidence: list[dict[str, Any]]
+    advice: dict[str, Any] | None
+    checks: list[Check]
+    reviews: list[dict[str, Any]]
+    verdicts: list[dict[str, Any]]
+    holds: list[dict[str, Any]]
+    operations: list[dict[str, Any]]
+    webhooks: list[dict[str, Any]]
+    transfers: list[dict[str, Any]]
+    discrepancies: list[dict[str, Any]]
+
+
+class PaymentCheck(TypedDict):
+    """A dry run: what would become of a request."""
+
+    status: str
+    advice_needed: bool
+    oversight: str | None
+    reason: str | None
+    policy_version: str
+
+
+class Review(TypedDict):
+    """A payment that waits for another principal. A verdict counts for exactly ``action_digest``."""
+
+    object: Literal["review"]
+    id: str
+    payment: Any
+    status: str
+    required_role: str
+    reviewer_kind: str
+    reason: str
+    action_digest: str
+    expires_at: str
+    created_at: str
+
+
+class Note(TypedDict):
+    """A note about a customer. ``score`` is there when it was searched."""
+
+    object: Literal["note"]
+    id: str
+    customer: str
+    content: str
+    trust: str
+    score: float | None
+
+
+class Decision(TypedDict):
+    """An adviser's opinion on a request, checked; it never pays."""
+
+    object: Literal["decision"]
+    id: str
+    approve: bool
+    verdict: str
+    reason: str
+    amount_minor: int
+    currency: str
+    evidence: list[dict[str, Any]]
+
+
+class Limit(TypedDict):
+    """The most a single payment may be (``payment``) or the budget of a calendar day (``day``)."""
+
+    currency: str
+    window: Literal["payment", "day"]
+    limit_minor: int
+
+
+class Mandate(TypedDict):
+    """What a principal may spend."""
+
+    object: Literal["mandate"]
+    id: str
+    principal: str
+    name: str
+    kinds: list[str]
+    payees: list[str] | None
+    limits: list[Limit]
+    timezone: str
+    valid_from: str
+    valid_until: str | None
+    status: str
+
+
+class Agent(TypedDict):
+    """An agent, a person or a service."""
+
+    object: Literal["agent"]
+    id: str
+    kind: str
+    name: str
+    roles: list[str]
+    status: str
+
+
+class Key(TypedDict):
+    """An API key without its secret."""
+
+    object: Literal["key"]
+    id: str
+    principal: str
+    status: str
+    expires_at: str | None
+    created_at: str
+
+
+class NewKey(Key):
+    """A key as it is shown once."""
+
+    secret: str
+
+
+class Account(TypedDict):
+    """A ledger account. Balance, held and floor run in its normal direction."""
+
+    object: Literal["account"]
+    id: str
+    book: str
+    asset: str
+    code: str
+    normal: str
+    balance_minor: int
+    held_minor: int
+    floor_minor: int | None
+    blocked: bool
+
+
+class Transfer(TypedDict):
+    """Money, credit or authority that moved from one account to another."""
+
+    object: Literal["transfer"]
+    id: str
+    book: str
+    asset: str
+    debit: str
+    credit: str
+    amount_minor: int
+    display: str
+    late: bool
+    payment: str | None
+    at: str
+
+
+class TrialBalanceLine(TypedDict):
+    """Debits and credits of one book and asset; the difference is zero."""
+
+    book: str
+    asset: str
+    debits_minor: int
+    credits_minor: int
+    difference_minor: int
+
+
+class Reconciliation(TypedDict):
+    """The provider's book against the ledger, by currency."""
+
+    object: Literal["reconciliation_run"]
+    since: str
+    until: str
+    has_statement: bool
+    matched: int
+    books: list[dict[str, Any]]
+    findings: list[dict[str, Any]]
+
+
+class Discrepancy(TypedDict):
+    """A difference that waits for somebody."""
+
+    object: Literal["discrepancy"]
+    id: str
+    kind: str
+    status: str
+    subject: str
+    payment: str | None
+
+
+class Tenant(TypedDict):
+    """The tenant of the key. Suspended, it sends nothing more to any provider."""
+
+    object: Literal["tenant"]
+    id: str
+    name: str
+    status: str

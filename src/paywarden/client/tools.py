@@ -1,0 +1,129 @@
+"""Tools for an agent: definitions in the form of Anthropic's Messages API, and what runs them.
+
+The model's arguments are untrusted: they are held against the definition, and what the agent may really do is decided
+by the service. The id of the tool call is the idempotency key, so that a framework's repeat of a call pays once.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from paywarden.client import calls
+from paywarden.client.conversation import Conversation
+from paywarden.client.errors import PaywardenApiError
+from paywarden.kit.errors import InvalidFieldError
+
+_AMOUNT: Final = {
+    "type": "integer",
+    "description": "Amount in minor units: 1250 is 12.50 US dollars, but 1250 yen. Never a decimal number.",
+}
+_CURRENCY: Final = {"type": "string", "description": "Lower-case ISO 4217 currency, for example usd."}
+_PAYMENT: Final = {"type": "string", "description": "Id of the charge, pay_ and 26 characters."}
+_CUSTOMER: Final = {"type": "string", "description": "Your id of the customer."}
+_PURPOSE: Final = {"type": "string", "description": "What the money is for, in a few words."}
+_REFERENCE: Final = {"type": "string", "description": "Order or invoice number, if there is one."}
+
+
+def _tool(name: str, description: str, required: Mapping[str, Any], optional: Mapping[str, Any]) -> dict[str, Any]:
+    schema = {
+        "type": "object",
+        "properties": {**required, **optional},
+        "required": list(required),
+        "additionalProperties": False,
+    }
+    return {"name": name, "description": description, "input_schema": schema}
+
+
+TOOLS: Final[list[dict[str, Any]]] = [
+    _tool(
+        "request_refund",
+        "Ask for a refund of an earlier charge. This is a request: rules and perhaps a person decide. Pass on what the"
+        " customer wrote, word for word. Look at `status` before you tell the customer anything: only `succeeded`"
+        " means that the money is on its way back, `in_review` means that a person will look at it.",
+        {"payment": _PAYMENT, "amount_minor": _AMOUNT, "currency": _CURRENCY},
+        {
+            "request": {"type": "string", "description": "The customer's message, word for word."},
+            "reference": _REFERENCE,
+            "purpose": _PURPOSE,
+        },
+    ),
+    _tool(
+        "request_charge",
+        "Ask to charge a customer. This is a request: rules and perhaps a person decide. `processing` means that the"
+        " provider has not confirmed it yet; ask again with get_payment.",
+        {"amount_minor": _AMOUNT, "currency": _CURRENCY, "customer": _CUSTOMER, "purpose": _PURPOSE},
+        {"reference": _REFERENCE},
+    ),
+    _tool(
+        "check_payment",
+        "Find out whether a charge or a refund would be allowed, and who would have to approve it. Moves nothing.",
+        {
+            "kind": {"type": "string", "enum": ["charge", "refund"], "description": "What you have in mind."},
+            "amount_minor": _AMOUNT,
+            "currency": _CURRENCY,
+        },
+        {"customer": _CUSTOMER, "payment": _PAYMENT, "purpose": _PURPOSE, "reference": _REFERENCE},
+    ),
+    _tool("get_payment", "Look up a payment: its status, amount and reason.", {"payment": _PAYMENT}, {}),
+]
+_SCHEMAS: Final = {tool["name"]: tool["input_schema"] for tool in TOOLS}
+_RUN: Final[Mapping[str, Callable[..., Conversation[Any]]]] = {
+    "request_refund": calls.refund,
+    "request_charge": calls.charge,
+    "check_payment": calls.check_payment,
+    "get_payment": calls.get_payment,
+}
+_PAYS: Final = frozenset({"request_refund", "request_charge"})
+
+
+@dataclass(frozen=True, slots=True)
+class ToolResult:
+    """What goes back to the model: ``content`` is JSON text."""
+
+    content: str
+    is_error: bool
+
+
+def run_tool(name: str, arguments: Mapping[str, Any], call_id: str) -> Conversation[ToolResult]:
+    """Run a tool call of a model; ``call_id`` is the id of its ``tool_use`` block.
+
+    Wrong arguments, denials and declines are results for the model. Raises PaywardenUnreachableError: then run the same
+    call again, with the same id.
+    """
+    try:
+        check_arguments(name, arguments)
+        key = {"idempotency_key": f"tool-{call_id}"} if name in _PAYS else {}
+        result = yield from _RUN[name](**arguments, **key)
+    except InvalidFieldError as error:
+        return _problem("invalid_field", error.detail, param=error.param)
+    except PaywardenApiError as error:
+        return _problem(error.code, error.detail, param=error.param, **error.extra)
+    return ToolResult(json.dumps(result), is_error=False)
+
+
+def check_arguments(name: str, arguments: Mapping[str, Any]) -> None:
+    """Raises InvalidFieldError for an unknown tool, and for arguments that its definition does not have."""
+    schema = _SCHEMAS.get(name)
+    if schema is None:
+        raise InvalidFieldError("name", f"must be one of {', '.join(_SCHEMAS)}")
+    for missing in sorted(set(schema["required"]) - set(arguments)):
+        raise InvalidFieldError(missing, "must be given")
+    for param, value in arguments.items():
+        _check_argument(param, value, schema["properties"])
+
+
+def _check_argument(param: str, value: Any, properties: Mapping[str, Any]) -> None:
+    definition = properties.get(param)
+    if definition is None:
+        raise InvalidFieldError(param, f"is not an argument; there are {', '.join(properties)}")
+    wanted = int if definition["type"] == "integer" else str
+    if type(value) is not wanted:
+        raise InvalidFieldError(param, f"must be of type {definition['type']}")
+    if value not in definition.get("enum", [value]):
+        raise InvalidFieldError(param, f"must be one of {', '.join(definition['enum'])}")
+
+
+def _problem(code: str, detail: str, **more: Any) -> ToolResult:
+    content = {"code": code, "detail": detail, **{name: value for name, value in more.items() if value is not None}}
+    return ToolResult(json.dumps(content), is_error=True)

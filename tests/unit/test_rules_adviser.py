@@ -155,12 +155,9 @@ def test_one_charge_told_twice_is_not_two_charges() -> None:
 
 
 def test_the_newest_note_tells_the_state() -> None:
-    assert (
-        judge(noted(MISSING, refund(status="processing"), refund(status="failed", at=MUCH_LATER))).verdict == "escalate"
-    )
-    assert (
-        judge(noted(MISSING, refund(status="failed", at=MUCH_LATER), refund(status="processing"))).verdict == "escalate"
-    )
+    before, after = refund(status="failed"), refund(status="processing", at=MUCH_LATER)
+    assert judge(noted(MISSING, before, after)).verdict == "deny"
+    assert judge(noted(MISSING, after, before)).verdict == "deny"
 
 
 def test_our_own_rows_beat_notes_and_can_be_cited() -> None:

@@ -101,6 +101,11 @@ class Settings(BaseSettings):
             raise ConfigurationError("DATABASE_URL is not set")
         return self.database_url.get_secret_value()
 
+    def secrets(self) -> list[str]:
+        """Every secret value that is set, for the log's redaction."""
+        held = (self.payment_api_key, self.payment_webhook_secret, self.anthropic_api_key, self.database_url)
+        return [secret.get_secret_value() for secret in (*held, self.owner_database_url) if secret is not None]
+
     def secret(self, variable: str) -> str:
         """A webhook secret by the name of its variable. Raises ConfigurationError when it is not set."""
         if variable == "PAYMENT_WEBHOOK_SECRET" and self.payment_webhook_secret is not None:

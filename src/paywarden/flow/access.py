@@ -5,7 +5,7 @@ from uuid import UUID
 
 from paywarden.audit import events
 from paywarden.db.transaction import transaction
-from paywarden.flow.desk import Actor, Connection, Desk
+from paywarden.flow.desk import Actor, Connection, Desk, Pool
 from paywarden.guardrails import mandate_store
 from paywarden.guardrails.mandate_terms import MandateTerms
 from paywarden.guardrails.mandates import Limit, Mandate
@@ -23,10 +23,10 @@ QUICKSTART_LIMITS = (Limit("usd", "payment", 50_000), Limit("usd", "day", 10_000
 _MAX_KEY_SECONDS = 10 * 365 * 24 * 3600
 
 
-async def authenticate(desk: Desk, key_text: str) -> Principal:
+async def authenticate(pool: Pool, key_text: str) -> Principal:
     """The principal of a presented key. Raises AuthenticationError, the same whatever is wrong with it."""
     key = api_keys.read_key(key_text)
-    async with transaction(desk.pool, key.tenant_id) as connection:
+    async with transaction(pool, key.tenant_id) as connection:
         principal = await api_keys.principal_of(connection, key)
     if principal is None:
         raise AuthenticationError("The API key is not known, has expired or was revoked.")
@@ -56,11 +56,11 @@ async def _ensure_mandate(connection: Connection, principal: Principal) -> None:
     await tenants.count_authority_change(connection)
 
 
-async def create_tenant(desk: Desk, name: str, environment: Literal["test", "live"]) -> tuple[dict[str, Any], str]:
+async def create_tenant(pool: Pool, name: str, environment: Literal["test", "live"]) -> tuple[dict[str, Any], str]:
     """A new tenant with an administrator (a person with every role) and that person's key, shown once."""
     clean_id(name, "name")
     tenant_id = ids.new_uuid()
-    async with transaction(desk.pool, tenant_id) as connection:
+    async with transaction(pool, tenant_id) as connection:
         tenant = await tenants.create(connection, tenant_id, name, environment)
         if tenant is None:
             raise StateConflictError(f"There is a tenant of the name '{name}' already.", param="name")
@@ -68,9 +68,9 @@ async def create_tenant(desk: Desk, name: str, environment: Literal["test", "liv
     return tenant, secret
 
 
-async def create_admin_key(desk: Desk, tenant_id: UUID) -> str:
+async def create_admin_key(pool: Pool, tenant_id: UUID) -> str:
     """A key for the tenant's administrator, who is made when there is none, with the quick start's mandate there."""
-    async with transaction(desk.pool, tenant_id) as connection:
+    async with transaction(pool, tenant_id) as connection:
         tenant = await tenants.find(connection, tenant_id)
         if tenant is None:
             raise NotFoundError("There is no such tenant.")

@@ -67,7 +67,8 @@ async def _ask_provider(
     desk: Desk, payment: Payment, operation: Operation
 ) -> ProviderPayment | NotFound | Transient | Unknown:
     provider, timeout = desk.provider(operation.provider), desk.settings.provider_timeout_seconds
-    if payment.provider_payment_id is not None:
+    # A provider need not have a look-up of refunds by its own id, but it must know our reference.
+    if payment.provider_payment_id is not None and operation.kind != "refund":
         fetched = await provider.fetch(operation.kind, payment.provider_payment_id, timeout)
         return fetched.payment if isinstance(fetched, Found) else fetched
     found = await provider.fetch_by_reference(operation.kind, operation.our_reference, timeout)

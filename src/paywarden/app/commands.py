@@ -1,0 +1,144 @@
+"""The commands that need the whole program: up, api, worker, migrate, invariants, tenant create."""
+
+import asyncio
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from paywarden.kit.errors import ConfigurationError, PaywardenError
+
+_DATA = typer.Option("--data", help="Data folder; default: /var/lib/paywarden for root, else a per-user folder.")
+_JSON = typer.Option("--json", help="Machine-readable output only.")
+# Exit statuses: 1 refused or broken, 2 cannot run.
+_BROKEN, _CANNOT_RUN = 1, 2
+
+
+def build() -> typer.Typer:
+    """The whole command line: the client's commands and those that run the service."""
+    from paywarden.cli.application import build as build_cli
+
+    application = build_cli()
+    application.command()(up)
+    application.command()(migrate)
+    application.command()(invariants)
+    application.command(hidden=True)(prepare)
+    application.command()(api)
+    application.command()(worker)
+    return application
+
+
+def _guarded(work: Callable[[], Any]) -> Any:
+    try:
+        return work()
+    except PaywardenError as error:
+        print(f"paywarden: {error.detail}", file=sys.stderr)
+        raise typer.Exit(_CANNOT_RUN if isinstance(error, ConfigurationError) else _BROKEN) from None
+
+
+def _settings(data: Path | None, **given: Any) -> Any:
+    from paywarden.settings import Settings
+
+    chosen = {name: value for name, value in given.items() if value is not None}
+    return Settings.load(**chosen, **({} if data is None else {"data_dir": data}))
+
+
+def up(
+    port: Annotated[int | None, typer.Option("--port", help="Port of the API; default 8000.")] = None,
+    host: Annotated[str | None, typer.Option("--host", help="Address to listen on; default 127.0.0.1.")] = None,
+    data: Annotated[Path | None, _DATA] = None,
+    no_demo: Annotated[bool, typer.Option("--no-demo", help="Do not play the demo on the first start.")] = False,
+    as_json: Annotated[bool, _JSON] = False,
+) -> None:
+    """Start everything on this machine: PostgreSQL, sandbox provider, API and worker. Ctrl-C stops it."""
+    from paywarden import logs
+    from paywarden.app import up as stack
+
+    def run() -> None:
+        settings = _settings(data, port=port, host=host)
+        logs.configure(settings.log_level, settings.secrets())
+        stack.up(stack.Wanted(settings, as_json, not no_demo))
+
+    _guarded(run)
+
+
+def api() -> None:
+    """Serve the HTTP API alone, as the environment says."""
+    from paywarden import logs
+    from paywarden.app.serve import serve
+
+    def run() -> None:
+        settings = _settings(None)
+        logs.configure(settings.log_level, settings.secrets())
+        asyncio.run(serve(settings))
+
+    _guarded(run)
+
+
+def worker() -> None:
+    """Do what is due, alone, as the environment says."""
+    from paywarden import logs
+    from paywarden.app.desk import desk_opener
+    from paywarden.worker.loop import run as work
+
+    def run() -> None:
+        settings = _settings(None)
+        logs.configure(settings.log_level, settings.secrets())
+        asyncio.run(work(desk_opener(settings)))
+
+    _guarded(run)
+
+
+def prepare(key_file: Path) -> None:
+    """Migrate and make sure of the administrator's key."""
+    from paywarden.app.prepare import prepare as run
+
+    _guarded(lambda: run(_settings(None), key_file))
+
+
+def migrate() -> None:
+    """Bring the database of DATABASE_URL (or PAYWARDEN_OWNER_DATABASE_URL) to the last revision."""
+    from paywarden.db.migrate import migrate as run
+
+    def work() -> None:
+        settings = _settings(None)
+        applied = run(settings.migration_url, settings.service_url)
+        print(f"applied {', '.join(applied)}" if applied else "the database is at the last revision")
+
+    _guarded(work)
+
+
+def invariants(data: Annotated[Path | None, _DATA] = None, as_json: Annotated[bool, _JSON] = False) -> None:
+    """Ask every invariant of a live database. Exit status 1 and the rows when one is broken, 2 when it cannot look."""
+    findings = _guarded(lambda: asyncio.run(_check_invariants(data)))
+    if as_json:
+        print(json.dumps([_as_json(finding) for finding in findings], default=str))
+    else:
+        for finding in findings:
+            print(f"{'BROKEN' if finding.broken else 'holds '}  {finding.invariant.name}: {finding.invariant.says}")
+            for row in finding.broken:
+                print(f"        {row}")
+    raise typer.Exit(_BROKEN if any(finding.broken for finding in findings) else 0)
+
+
+def _as_json(finding: Any) -> dict[str, Any]:
+    return {"name": finding.invariant.name, "says": finding.invariant.says, "broken": finding.broken}
+
+
+async def _check_invariants(data: Path | None) -> Any:
+    from psycopg import Error
+
+    from paywarden.app.database import service_url
+    from paywarden.db.pool import open_pool
+    from paywarden.flow import invariants as flow
+    from paywarden.kit.errors import OverloadedError
+
+    settings = _settings(data)
+    try:
+        async with open_pool(service_url(settings), settings) as pool:
+            return await flow.check(pool)
+    except (Error, OverloadedError) as error:
+        raise ConfigurationError(f"cannot look into the database: {type(error).__name__}") from error

@@ -1,0 +1,33 @@
+"""Compose the desk that flows work with: pool, provider, policies, adviser, embedder."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+from paywarden.db.pool import open_pool
+from paywarden.decisions.rules import RulesAdviser
+from paywarden.flow.desk import DEFAULT_PROVIDER, Desk
+from paywarden.guardrails.cedar import shipped
+from paywarden.kit.errors import ConfigurationError
+from paywarden.memory.embedder import UniversalSentenceEmbedder
+from paywarden.providers.rest import RestProvider
+from paywarden.settings import Settings
+
+
+def desk_opener(settings: Settings) -> Callable[[], AbstractAsyncContextManager[Desk]]:
+    """How an API or worker process gets its desk and gives everything back at its end."""
+
+    @asynccontextmanager
+    async def open_desk() -> AsyncIterator[Desk]:
+        if settings.payment_api_url is None or settings.payment_api_key is None:
+            raise ConfigurationError("PAYMENT_API_URL and PAYMENT_API_KEY must be set, or start with `paywarden up`")
+        provider = RestProvider(settings.payment_api_url, settings.payment_api_key.get_secret_value())
+        embedder = UniversalSentenceEmbedder()
+        try:
+            async with open_pool(settings.service_url, settings) as pool:
+                await embedder.preload()
+                yield Desk(settings, pool, {DEFAULT_PROVIDER: provider}, shipped(), RulesAdviser(), embedder)
+        finally:
+            await embedder.close()
+            await provider.close()
+
+    return open_desk

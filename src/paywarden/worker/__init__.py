@@ -1,0 +1,1 @@
+"""The worker door: does what is due until it is told to stop."""

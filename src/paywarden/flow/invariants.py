@@ -2,7 +2,8 @@
 
 from paywarden.audit import invariants
 from paywarden.audit.invariants import Finding
-from paywarden.db.transaction import Pool, system_transaction
+from paywarden.db.transaction import system_transaction
+from paywarden.flow.desk import Pool
 
 __all__ = ["Finding", "check"]
 

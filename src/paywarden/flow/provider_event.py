@@ -11,7 +11,7 @@ from paywarden.flow.desk import DEFAULT_ACCOUNT, DEFAULT_PROVIDER, Connection, D
 from paywarden.flow.facts import Fact
 from paywarden.identity.tenants import QUICKSTART_TENANT_ID
 from paywarden.kit import ids
-from paywarden.kit.errors import InvalidFieldError, NotFoundError, PaywardenError
+from paywarden.kit.errors import InvalidFieldError, NotFoundError, OverloadedError, PaywardenError
 from paywarden.payments import rows
 from paywarden.payments.rows import Payment
 from paywarden.providers.port import ProviderEvent, SignatureError
@@ -79,8 +79,18 @@ async def endpoint(desk: Desk, provider: str, endpoint_id: str) -> Endpoint:
 
 
 async def apply(desk: Desk, tenant_id: UUID, inbox_id: UUID) -> None:
-    """Apply a stored event from its row. Doing it twice, or in two processes, changes nothing more."""
-    await retrying(lambda: _apply(desk, tenant_id, inbox_id))
+    """Apply a stored event from its row. Doing it twice, or in two processes, changes nothing more.
+
+    An event that cannot be applied now waits longer each time and is never lost; the error is the caller's to tell.
+    """
+    try:
+        await retrying(lambda: _apply(desk, tenant_id, inbox_id))
+    except OverloadedError:
+        raise
+    except Exception:
+        async with transaction(desk.pool, tenant_id) as connection:
+            await inbox.postpone(connection, inbox_id)
+        raise
 
 
 async def _apply(desk: Desk, tenant_id: UUID, inbox_id: UUID) -> None:

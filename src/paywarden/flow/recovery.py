@@ -1,7 +1,7 @@
 """Recovery: what is due, whoever left it. The worker's loop is these functions and nothing else."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import UUID
 
@@ -18,8 +18,7 @@ from paywarden.reviews import reviews
 from paywarden.webhooks import inbox
 
 _LOG = structlog.get_logger()
-_BATCH = 32
-_AT_ONCE = 8
+_AT_ONCE = 16
 Look = Callable[[Connection, int], Awaitable[list[dict[str, Any]]]]
 Work = Callable[[Desk, UUID, UUID], Awaitable[object]]
 
@@ -28,46 +27,65 @@ async def run_once(desk: Desk) -> int:
     """Do everything that is due now once; how many rows were touched."""
     done = 0
     for look, work in _DUE:
-        done += await _run(desk, await _find(desk, look), work)
+        rows_due = await _find(desk, look, _AT_ONCE)
+        await asyncio.gather(*(_attempt(desk, work, row) for row in rows_due))
+        done += len(rows_due)
     return done
 
 
 async def run_until(desk: Desk, stop: asyncio.Event) -> None:
-    """Work until ``stop``: at once while there is work, else every poll interval."""
+    """Work until ``stop``. Each kind of work has places of its own, so that a slow provider holds up no event."""
+    async with asyncio.TaskGroup() as group:
+        for look, work in _DUE:
+            group.create_task(_keep_up(desk, look, work, stop))
+
+
+async def _keep_up(desk: Desk, look: Look, work: Work, stop: asyncio.Event) -> None:
+    """Fill free places with what is due, at once while there is more, else every poll interval."""
     pause_seconds = desk.settings.poll_interval_milliseconds / 1000
+    running: dict[UUID, asyncio.Task[None]] = {}
     while not stop.is_set():
-        try:
-            busy = await run_once(desk)
-        except OverloadedError:
-            busy = 0
-            _LOG.warning("the database is not reachable; will look again")
-        if not busy:
-            try:
-                await asyncio.wait_for(stop.wait(), pause_seconds)
-            except TimeoutError:
-                continue
+        running = {key: task for key, task in running.items() if not task.done()}
+        fresh = await _fresh(desk, look, set(running), _AT_ONCE - len(running))
+        for row in fresh:
+            running[row["id"]] = asyncio.create_task(_attempt(desk, work, row))
+        if len(running) < _AT_ONCE or not fresh:
+            await _pause(stop, running, pause_seconds if not fresh else 0)
+    await asyncio.gather(*running.values())
 
 
-async def _find(desk: Desk, look: Look) -> list[dict[str, Any]]:
+async def _fresh(desk: Desk, look: Look, running: set[UUID], places: int) -> list[dict[str, Any]]:
+    if places <= 0:
+        return []
+    try:
+        found = await _find(desk, look, places + len(running))
+    except OverloadedError:
+        _LOG.warning("the database is not reachable; will look again")
+        return []
+    return [row for row in found if row["id"] not in running][:places]
+
+
+async def _pause(stop: asyncio.Event, running: dict[UUID, asyncio.Task[None]], seconds: float) -> None:
+    """Wait for the poll interval, a stop, or (when every place is taken) the first place to become free."""
+    stopped = asyncio.create_task(stop.wait())
+    waited = {stopped, *running.values()} if len(running) >= _AT_ONCE else {stopped}
+    await asyncio.wait(waited, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+    stopped.cancel()
+
+
+async def _find(desk: Desk, look: Look, limit: int) -> list[dict[str, Any]]:
     async with system_transaction(desk.pool) as connection:
-        return await look(connection, _BATCH)
+        return await look(connection, limit)
 
 
-async def _run(desk: Desk, due: Sequence[dict[str, Any]], work: Work) -> int:
-    """Work on due rows, some at once; one that fails is told in the log and does not hold up the others."""
-    places = asyncio.Semaphore(_AT_ONCE)
-
-    async def one(row: dict[str, Any]) -> None:
-        async with places:
-            try:
-                await work(desk, row["tenant_id"], row["id"])
-            except OverloadedError:
-                raise
-            except Exception:
-                _LOG.exception("a due step failed", subject=str(row["id"]), step=work.__name__)
-
-    await asyncio.gather(*(one(row) for row in due))
-    return len(due)
+async def _attempt(desk: Desk, work: Work, row: dict[str, Any]) -> None:
+    """Work on one due row; a failure is told in the log, and the row stays due."""
+    try:
+        await work(desk, row["tenant_id"], row["id"])
+    except OverloadedError:
+        _LOG.warning("the database is busy; the step stays due", subject=str(row["id"]))
+    except Exception:
+        _LOG.exception("a due step failed", subject=str(row["id"]), step=work.__name__)
 
 
 async def expire(desk: Desk, tenant_id: UUID, payment_id: UUID) -> None:

@@ -1,0 +1,39 @@
+"""The words of the rooms that doors use to speak to flow: doors import them from here and never reach into a room."""
+
+from paywarden.flow.ask import Ask, Asked
+from paywarden.flow.decision import DecisionView
+from paywarden.flow.desk import Actor, Desk
+from paywarden.flow.guard import INSUFFICIENT
+from paywarden.flow.provider_event import Endpoint
+from paywarden.flow.story import Story
+from paywarden.decisions.store import StoredDecision
+from paywarden.guardrails.mandate_terms import MandateTerms
+from paywarden.guardrails.mandates import Limit, Mandate
+from paywarden.identity.principals import Principal
+from paywarden.memory.notes import NewNote, Note
+from paywarden.memory.own_vectors import checked_vector
+from paywarden.payments.idempotency import IdempotentRequest
+from paywarden.payments.rows import Payment
+from paywarden.reviews.reviews import Review
+
+__all__ = [
+    "INSUFFICIENT",
+    "Actor",
+    "Ask",
+    "Asked",
+    "DecisionView",
+    "Desk",
+    "Endpoint",
+    "IdempotentRequest",
+    "Limit",
+    "Mandate",
+    "MandateTerms",
+    "NewNote",
+    "Note",
+    "Payment",
+    "Principal",
+    "Review",
+    "StoredDecision",
+    "Story",
+    "checked_vector",
+]

@@ -1,5 +1,7 @@
 """Mandates in their tables. Whoever changes one must also count an authority change (``identity.tenants``)."""
 
+from dataclasses import replace
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -17,7 +19,12 @@ Connection = AsyncConnection[dict[str, Any]]
 
 
 async def create(connection: Connection, terms: MandateTerms) -> Mandate:
-    """A new active mandate of a principal of this tenant. Raises InvalidFieldError for terms that are not allowed."""
+    """A new active mandate, valid from now on if its terms do not say.
+
+    Raises InvalidFieldError for terms that are not allowed, NotFoundError when the tenant has no such principal.
+    """
+    if terms.valid_from is None:
+        terms = replace(terms, valid_from=await _now(connection))
     validate(terms)
     mandate_id = ids.new_uuid()
     values = {
@@ -30,7 +37,8 @@ async def create(connection: Connection, terms: MandateTerms) -> Mandate:
         "valid_from": terms.valid_from,
         "valid_until": terms.valid_until,
     }
-    await connection.execute(SQL.insert_mandate, values)
+    if await (await connection.execute(SQL.insert_mandate, values)).fetchone() is None:
+        raise NotFoundError("There is no such principal.", param="principal_id")
     lines = {
         "mandate_id": mandate_id,
         "currencies": [limit.currency for limit in terms.limits],
@@ -76,6 +84,14 @@ async def change_limit(connection: Connection, mandate_id: UUID, limit: Limit) -
     if await (await connection.execute(SQL.change_limit, values)).fetchone() is None:
         raise NotFoundError("There is no such active mandate with a limit of this currency and window.")
     return await _existing(connection, mandate_id)
+
+
+async def _now(connection: Connection) -> datetime:
+    row = await (await connection.execute(SQL.now)).fetchone()
+    if row is None:
+        raise RuntimeError("the database shows no time")
+    now: datetime = row["now"]
+    return now
 
 
 async def _existing(connection: Connection, mandate_id: UUID) -> Mandate:

@@ -1,8 +1,15 @@
+-- name: now
+-- From when a mandate is valid that does not say.
+select paywarden.clock() as now;
+
 -- name: insert_mandate
--- A new mandate, without its limits.
+-- A new mandate, without its limits; no row when the tenant has no such principal.
 insert into paywarden.mandates (tenant_id, id, principal_id, name, kinds, payees, timezone, valid_from, valid_until)
-values ((select paywarden.tenant()), %(id)s, %(principal_id)s, %(name)s, %(kinds)s, %(payees)s, %(timezone)s,
-        coalesce(%(valid_from)s::timestamptz, paywarden.clock()), %(valid_until)s);
+select principal.tenant_id, %(id)s::uuid, principal.id, %(name)s::text, %(kinds)s::text[], %(payees)s::text[],
+    %(timezone)s::text, %(valid_from)s::timestamptz, %(valid_until)s::timestamptz
+from paywarden.principals as principal
+where principal.tenant_id = (select paywarden.tenant()) and principal.id = %(principal_id)s
+returning id;
 
 -- name: insert_mandate_limits
 -- The limits of a new mandate, one line for each currency and window.

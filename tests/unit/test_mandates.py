@@ -209,6 +209,8 @@ def test_sane_terms_are_accepted() -> None:
         ({"valid_from": datetime(2026, 1, 1)}, "valid_from"),
         ({"valid_until": datetime(2026, 1, 1)}, "valid_until"),
         ({"valid_from": NOW, "valid_until": NOW}, "valid_until"),
+        ({"valid_until": datetime(9999, 12, 31, tzinfo=UTC)}, "valid_until"),
+        ({"valid_from": datetime(1, 1, 1, tzinfo=UTC)}, "valid_from"),
     ],
 )
 def test_wrong_terms_are_refused_with_the_field(changes: dict[str, Any], field: str) -> None:

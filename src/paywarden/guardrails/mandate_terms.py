@@ -15,6 +15,8 @@ from paywarden.kit.text import clean_id
 
 MAX_PAYEES = 1000
 MAX_LIMITS = 100
+# Far from where an instant leaves the range of a datetime in some time zone, and could be stored but not read.
+_FIRST_YEAR, _LAST_YEAR = 2000, 9000
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,5 +80,7 @@ def _check_validity(valid_from: datetime | None, valid_until: datetime | None) -
     for param, instant in (("valid_from", valid_from), ("valid_until", valid_until)):
         if instant is not None and instant.tzinfo is None:
             raise InvalidFieldError(param, "must carry a time zone")
+        if instant is not None and not _FIRST_YEAR <= instant.year <= _LAST_YEAR:
+            raise InvalidFieldError(param, f"must lie in the years {_FIRST_YEAR} to {_LAST_YEAR}")
     if valid_from and valid_until and valid_until <= valid_from:
         raise InvalidFieldError("valid_until", "must be after valid_from")

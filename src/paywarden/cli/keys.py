@@ -1,0 +1,51 @@
+"""``paywarden key``: the API keys of principals."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from paywarden.cli.command import command, group
+
+if TYPE_CHECKING:
+    from paywarden.cli.session import Session
+
+app = group("API keys. A key is shown once and stored hashed.")
+COLUMNS = {
+    "id": "id",
+    "principal": "principal",
+    "status": "status",
+    "expires": "expires_at",
+    "revoked": "revoked_at",
+    "created": "created_at",
+}
+
+
+@command(app, "create")
+def create(
+    session: "Session",
+    principal: Annotated[str, typer.Argument(help="Whose key: agt_..., per_... or svc_...")],
+    expires_in_seconds: Annotated[
+        int | None, typer.Option("--expires-in-seconds", min=1, help="Lifetime; default: until it is revoked.")
+    ] = None,
+) -> None:
+    """Create a key. Its secret is printed now and never again."""
+    from paywarden.cli.screen import sheet
+
+    made = session.desk.create_key(principal, expires_in_seconds=expires_in_seconds)
+    session.show(made, lambda key: sheet(key, ["id", "principal", "secret", "expires_at"]))
+
+
+@command(app, "list")
+def list_(session: "Session") -> None:
+    """List all keys, without their secrets."""
+    from paywarden.cli.screen import table
+
+    session.show(session.desk.list_keys(), lambda page: table(page["data"], COLUMNS))
+
+
+@command(app, "revoke")
+def revoke(session: "Session", key: Annotated[str, typer.Argument(metavar="ID", help="key_...")]) -> None:
+    """End a key at once."""
+    from paywarden.cli.screen import sheet
+
+    session.show(session.desk.revoke_key(key), lambda ended: sheet(ended, list(COLUMNS.values())))

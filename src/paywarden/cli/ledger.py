@@ -1,0 +1,110 @@
+"""``paywarden ledger`` and ``paywarden reconcile``: the books, and the provider's book beside them."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from paywarden.cli.command import DONE, REFUSED, command, group
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from rich.console import RenderableType
+
+    from paywarden.cli.screen import Columns
+    from paywarden.cli.session import Session
+
+app = group("The ledger: accounts, transfers, trial balance.")
+
+
+@command(app, "accounts")
+def accounts(session: "Session") -> None:
+    """List every account with its balances."""
+    from paywarden.cli.screen import amount, table
+
+    columns: Columns = {
+        "book": "book",
+        "account": "code",
+        "normal": "normal",
+        "balance >": lambda row: amount(row["balance_minor"], row["asset"]),
+        "held >": lambda row: amount(row["held_minor"], row["asset"]),
+        "blocked": lambda row: "blocked" if row["blocked"] else None,
+    }
+    session.show(session.desk.list_accounts(), lambda page: table(page["data"], columns))
+
+
+@command(app, "transfers")
+def transfers(
+    session: "Session",
+    limit: Annotated[int, typer.Option("--limit", min=1, max=100, help="How many.")] = 20,
+    cursor: Annotated[str | None, typer.Option("--cursor", help="Go on where the last list ended.")] = None,
+) -> None:
+    """List transfers, newest first."""
+    from paywarden.cli.screen import moment, table
+
+    columns: Columns = {
+        "at (UTC)": lambda row: moment(row.get("at")),
+        "book": "book",
+        "debit": "debit",
+        "credit": "credit",
+        "amount >": "display",
+        "payment": "payment",
+        "late": lambda row: "late" if row.get("late") else None,
+    }
+    page = session.desk.list_transfers(limit=limit, cursor=cursor)
+    session.show(page, lambda found: table(found["data"], columns))
+
+
+@command(app, "trial-balance")
+def trial_balance(session: "Session") -> int:
+    """Sum debits and credits by book; exit status 1 when they differ."""
+    from paywarden.cli.screen import amount, table
+
+    columns: Columns = {
+        "book": "book",
+        "asset": "asset",
+        "debits >": lambda row: amount(row["debits_minor"], row["asset"]),
+        "credits >": lambda row: amount(row["credits_minor"], row["asset"]),
+        "difference >": lambda row: amount(row["difference_minor"], row["asset"]),
+    }
+    balance = session.desk.trial_balance()
+    session.show(balance, lambda page: table(page["data"], columns))
+    return REFUSED if any(line["difference_minor"] for line in balance["data"]) else DONE
+
+
+def add_reconcile(app: typer.Typer) -> None:
+    """Register ``reconcile`` at the top."""
+    command(app, "reconcile")(reconcile)
+
+
+def reconcile(
+    session: "Session",
+    since: Annotated[str | None, typer.Option("--since", help="An instant with its zone; default: a day ago.")] = None,
+    until: Annotated[str | None, typer.Option("--until", help="An instant with its zone; default: now.")] = None,
+) -> int:
+    """Compare the provider's book with the ledger; exit status 1 when they differ."""
+    run = session.desk.reconcile(since=since, until=until)
+    session.show(run, draw_reconciliation)
+    return REFUSED if run["findings"] else DONE
+
+
+def draw_reconciliation(run: "Mapping[str, Any]") -> "RenderableType":
+    """The books side by side, and what differs."""
+    from rich.console import Group
+
+    from paywarden.cli.screen import amount, table
+
+    books = table(
+        run["books"],
+        {
+            "currency": "currency",
+            "ledger >": "ledger_display",
+            "provider >": "provider_display",
+            "difference >": lambda row: amount(row["difference_minor"], row["currency"]),
+        },
+        title=f"Provider's book against the ledger: {run['matched']} payments match",
+    )
+    if not run["findings"]:
+        return books
+    columns: Columns = {"difference": "kind", "about": "subject", "ledger": "ours_minor", "provider": "theirs_minor"}
+    return Group(books, table(run["findings"], columns, title="What differs"))

@@ -1,0 +1,115 @@
+"""``paywarden payment``: look, explain, and the few things a person does to a payment."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from paywarden.cli.command import REFUSED, command, group
+
+if TYPE_CHECKING:
+    from paywarden.cli.screen import Columns
+    from paywarden.cli.session import Session
+
+app = group("Payments: charges and refunds, and their whole story.")
+Id = Annotated[str, typer.Argument(metavar="ID", help="pay_...")]
+COLUMNS: "Columns" = {
+    "id": "id",
+    "kind": "kind",
+    "amount >": "display",
+    "status": "status",
+    "customer": lambda row: row.get("customer") or row.get("payee"),
+    "agent": "agent",
+    "oversight": "oversight",
+    "reason": "reason",
+    "created (UTC)": lambda row: str(row.get("created_at", ""))[:19].replace("T", " "),
+}
+LINES = [
+    "id", "kind", "display", "status", "customer", "payee", "agent", "mandate", "purpose", "reference", "payment",
+    "oversight", "decided_by", "reason", "provider", "provider_payment_id", "captured", "refunded", "refundable",
+    "late", "created_at", "updated_at",
+]  # fmt: skip
+
+
+@command(app, "list")
+def list_(
+    session: "Session",
+    status: Annotated[str | None, typer.Option("--status", help="Only in this status, for example in_review.")] = None,
+    customer: Annotated[str | None, typer.Option("--customer", help="Only of this customer.")] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=100, help="How many.")] = 20,
+    cursor: Annotated[str | None, typer.Option("--cursor", help="Go on where the last list ended.")] = None,
+) -> None:
+    """List payments, newest first."""
+    from paywarden.cli.screen import table
+
+    page = session.desk.list_payments(status=status, customer=customer, limit=limit, cursor=cursor)
+    session.show(page, lambda found: table(found["data"], COLUMNS))
+
+
+@command(app, "show")
+def show(session: "Session", payment: Id) -> None:
+    """Show a payment as it stands."""
+    _show(session, payment)
+
+
+@command(app, "explain")
+def explain(session: "Session", payment: Id) -> None:
+    """Tell the whole story: who asked, what the evidence said, which rule decided, what was held, paid and booked."""
+    from paywarden.cli.explain import story
+
+    session.show(session.desk.get_dossier(payment), story)
+
+
+@command(app, "confirm")
+def confirm(session: "Session", payment: Id) -> None:
+    """Let the provider complete a payment that waits for its confirmation."""
+    session.desk.confirm_payment(payment)
+    _show(session, payment)
+
+
+@command(app, "cancel")
+def cancel(session: "Session", payment: Id) -> None:
+    """Cancel what was not sent yet; what was held is free again."""
+    session.desk.cancel_payment(payment)
+    _show(session, payment)
+
+
+@command(app, "refund")
+def refund(
+    session: "Session",
+    payment: Id,
+    request: Annotated[str, typer.Option("--request", help="Why: the customer's words, or yours.")],
+    amount: Annotated[
+        str | None, typer.Option("--amount", help="For example 12.50; default: all that is left.")
+    ] = None,
+    reference: Annotated[str | None, typer.Option("--reference", help="Case or order number.")] = None,
+    idempotency_key: Annotated[
+        str | None, typer.Option("--idempotency-key", help="The same key never refunds twice; default: a fresh one.")
+    ] = None,
+) -> int | None:
+    """Ask for a refund of a charge. Rules, evidence and perhaps another person decide."""
+    from paywarden.cli.amounts import parse_amount
+    from paywarden.cli.session import complain
+
+    charge = session.desk.get_payment(payment)
+    currency, left_minor = charge["currency"], charge["refundable_minor"]
+    amount_minor = left_minor if amount is None else parse_amount(amount, currency, "--amount")
+    if amount_minor == 0:
+        return complain(REFUSED, f"nothing of {payment} is left to refund", session.as_json, code="nothing_refundable")
+    made = session.desk.refund(
+        payment, amount_minor, currency, request=request, reference=reference, idempotency_key=idempotency_key
+    )
+    _show(session, made["id"])
+    return None
+
+
+def _show(session: "Session", payment: str) -> None:
+    from paywarden.cli.screen import amount, sheet
+
+    found = session.desk.get_payment(payment)
+    words = {
+        "captured": amount(found["captured_minor"], found["currency"]),
+        "refunded": amount(found["refunded_minor"], found["currency"]),
+        "refundable": amount(found["refundable_minor"], found["currency"]),
+        "late": found["late"] or None,
+    }
+    session.show(found, lambda row: sheet({**row, **words}, LINES))

@@ -37,7 +37,7 @@ OWN = Approval(INITIATOR, "person", frozenset({"review"}))
         (advised(), "advised", "refund_advised"),
         (replace(REFUND, approvals=(BY_AGENT,)), "reviewed", "reviewed"),
         (replace(PAYOUT, approvals=(BY_PERSON,)), "reviewed", "payout_reviewed_by_person"),
-        (replace(advised(verdict="deny"), approvals=(BY_AGENT,)), "reviewed", "reviewed"),
+        (replace(advised(verdict="deny", confidence=79), approvals=(BY_AGENT,)), "reviewed", "reviewed"),
     ],
 )
 def test_the_first_level_permitted_is_the_oversight(facts: PaymentFacts, level: str, rule: str) -> None:

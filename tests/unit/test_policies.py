@@ -119,10 +119,19 @@ def test_an_advice_never_lets_a_duplicate_a_charge_or_a_payout_pass() -> None:
 
 def test_an_advisers_no_beats_another_permit() -> None:
     generous = TEXT + '@id("generous") permit (principal, action, resource);'
-    denied = advised(verdict="deny")
+    denied = advised(verdict="deny", confidence=79)
     assert policies(generous).ask(denied, "advised", ()) == Answer(False, ("adviser_denied",), ())
     twin = generous.replace('context.advice.verdict == "deny"', 'context.advice.verdict == "no"')
     assert policies(twin).ask(denied, "advised", ()).allowed
+
+
+def test_a_sure_denial_ends_an_agents_refund_and_no_persons() -> None:
+    denied = advised(verdict="deny", confidence=thresholds.DENIED_MIN_CONFIDENCE)
+    assert shipped().ask(denied, "reviewed", [BY_PERSON]) == Answer(False, ("adviser_denied_surely",), ())
+    assert shipped().ask(replace(denied, principal_kind="person"), "reviewed", [BY_PERSON]).allowed
+    unsure = advised(verdict="deny", confidence=thresholds.DENIED_MIN_CONFIDENCE - 1)
+    assert shipped().ask(unsure, "reviewed", [BY_PERSON]).allowed
+    assert without_rule("adviser_denied_surely").ask(denied, "reviewed", [BY_PERSON]).allowed
 
 
 @pytest.mark.parametrize("known", [False, None])

@@ -14,7 +14,7 @@ from paywarden.flow import guard
 from paywarden.flow.desk import Connection, Desk
 from paywarden.guardrails.facts import AdviceFacts
 from paywarden.kit import ids
-from paywarden.kit.states import Status
+from paywarden.kit.states import FINAL, Status
 from paywarden.memory import notes
 from paywarden.payments import rows
 from paywarden.payments.rows import Kind, Payment
@@ -78,18 +78,21 @@ async def recall(
             EvidenceNote(note.public_id, note.content_sha256, note.score or 0.0, note.trust, note.content, note.facts)
             for note in recalled.notes
         ),
-        complete=recalled.complete,
+        complete=recalled.complete and len(own) < OWN_RECORDS,
     )
 
 
 def own_records(payments: Sequence[Payment]) -> tuple[OwnRecord, ...]:
-    """Our own rows in the adviser's vocabulary. What was never sent anywhere is no record of money."""
-    records = []
-    for payment in payments:
-        if payment.provider_payment_id is None:
-            continue
-        records.append(OwnRecord(payment.public_id, _as_fact(payment, payment.created_at)))
-    return tuple(records)
+    """Our own rows in the adviser's vocabulary.
+
+    A charge that was never sent is no record of money. A refund counts from the moment it is asked for: two refunds of
+    one double charge must see each other.
+    """
+    return tuple(
+        OwnRecord(payment.public_id, _as_fact(payment, payment.created_at))
+        for payment in payments
+        if payment.provider_payment_id is not None or (payment.kind == "refund" and payment.status not in FINAL)
+    )
 
 
 def _as_fact(payment: Payment, at: datetime) -> ChargeFact | RefundFact:

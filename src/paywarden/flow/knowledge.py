@@ -5,6 +5,7 @@ from uuid import UUID
 
 from paywarden.audit import events
 from paywarden.db.transaction import transaction
+from paywarden.decisions.record_facts import MalformedFactError, parse_record_fact
 from paywarden.flow.desk import Actor, Desk
 from paywarden.identity import principals
 from paywarden.kit.errors import InvalidFieldError
@@ -22,6 +23,7 @@ async def add_note(desk: Desk, actor: Actor, new: NewNote) -> UUID:
     an administrator writes them.
     """
     notes.validate(new)
+    _check_facts(new)
     actor.principal.require("administer" if new.trust in TRUSTED_TIERS else "initiate")
     (vector,) = await desk.embedder.embed([new.content], "note")
     async with transaction(desk.pool, actor.tenant_id) as connection:
@@ -36,6 +38,15 @@ async def add_note(desk: Desk, actor: Actor, new: NewNote) -> UUID:
             data={"trust": new.trust},
         )
     return note_id
+
+
+def _check_facts(new: NewNote) -> None:
+    if new.facts is None:
+        return
+    try:
+        parse_record_fact(new.facts)
+    except MalformedFactError as error:
+        raise InvalidFieldError("facts", "must be a charge, refund, fee or order fact with all its fields") from error
 
 
 async def search(

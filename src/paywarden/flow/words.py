@@ -1,12 +1,12 @@
 """The words of the rooms that doors use to speak to flow: doors import them from here and never reach into a room."""
 
+from paywarden.decisions.store import StoredDecision
 from paywarden.flow.ask import Ask, Asked
 from paywarden.flow.decision import DecisionView
 from paywarden.flow.desk import Actor, Desk
 from paywarden.flow.guard import INSUFFICIENT
 from paywarden.flow.provider_event import Endpoint
 from paywarden.flow.story import Story
-from paywarden.decisions.store import StoredDecision
 from paywarden.guardrails.mandate_terms import MandateTerms
 from paywarden.guardrails.mandates import Limit, Mandate
 from paywarden.identity.principals import Principal

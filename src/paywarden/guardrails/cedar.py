@@ -136,6 +136,7 @@ def _context(facts: PaymentFacts, autonomy: Autonomy, approvals: Sequence[Approv
         "local_hour": facts.local_hour,
         "thresholds": {
             "advised_min_confidence": thresholds.ADVISED_MIN_CONFIDENCE,
+            "denied_min_confidence": thresholds.DENIED_MIN_CONFIDENCE,
             "advised_refund_max_minor": thresholds.ADVISED_REFUND_MAX_MINOR,
         },
         **_approval_context(approvals),

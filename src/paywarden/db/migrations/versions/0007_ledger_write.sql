@@ -95,6 +95,8 @@ begin
         select from jsonb_array_elements_text(p_intent -> 'mandate_ids') as named(mandate_id)
         left join paywarden.mandates as mandate
             on mandate.tenant_id = v_tenant and mandate.id = named.mandate_id::uuid and mandate.status = 'active'
+           and mandate.valid_from <= paywarden.clock()
+           and (mandate.valid_until is null or mandate.valid_until > paywarden.clock())
         where mandate.id is null);
 end
 $$;

@@ -1,0 +1,68 @@
+"""Who asks: the holder of an API key, or on the embedded default a program on this machine."""
+
+import re
+from typing import Annotated, cast
+
+from fastapi import Depends, Request
+
+from paywarden.api.problems import REQUEST_ID
+from paywarden.api.quickstart_gate import RequestFacts, refusal
+from paywarden.flow import access
+from paywarden.flow.words import Actor, Desk
+from paywarden.kit.errors import AuthenticationError
+
+ACTOR = "paywarden.actor"
+_BEARER = re.compile(r"bearer +([\x21-\x7e]{1,512})", re.IGNORECASE | re.ASCII)
+
+
+def desk_of(request: Request) -> Desk:
+    """The desk of this process."""
+    return cast(Desk, request.app.state.desk)
+
+
+def actor_of(request: Request) -> Actor:
+    """Who asks; the route has seen to it that somebody does."""
+    return cast(Actor, request.scope[ACTOR])
+
+
+TheDesk = Annotated[Desk, Depends(desk_of)]
+TheActor = Annotated[Actor, Depends(actor_of)]
+
+
+async def by_key(request: Request) -> Actor:
+    """The principal of the API key. Raises AuthenticationError."""
+    given = request.headers.getlist("authorization")
+    if not given:
+        raise AuthenticationError("Send your API key: 'Authorization: Bearer pw_...'.")
+    found = _BEARER.fullmatch(given[0]) if len(given) == 1 else None
+    if found is None:
+        raise AuthenticationError("The Authorization header must be given once, as 'Bearer' and an API key.")
+    desk = desk_of(request)
+    return Actor(await access.authenticate(desk.pool, found.group(1)), request.scope[REQUEST_ID])
+
+
+async def by_key_or_local(request: Request) -> Actor:
+    """The principal of the API key; without one, the quick start's own if this is a local program."""
+    if "authorization" in request.headers:
+        return await by_key(request)
+    desk = desk_of(request)
+    reason = refusal(facts_of(request, desk))
+    if reason is not None:
+        raise AuthenticationError(f"Send your API key: 'Authorization: Bearer pw_...'. It is needed because {reason}.")
+    return Actor(await access.quickstart_principal(desk), request.scope[REQUEST_ID])
+
+
+def facts_of(request: Request, desk: Desk) -> RequestFacts:
+    """What the quick-start gate looks at."""
+    headers = request.headers
+    return RequestFacts(
+        switched_on=desk.settings.keyless_quickstart,
+        bound_to=desk.settings.host,
+        provider_url=desk.settings.payment_api_url,
+        client=request.client.host if request.client else None,
+        hosts=tuple(headers.getlist("host")),
+        header_names=frozenset(name.lower() for name in headers),
+        fetch_sites=tuple(headers.getlist("sec-fetch-site")),
+        content_types=tuple(headers.getlist("content-type")),
+        has_body=headers.get("content-length", "0") != "0" or "transfer-encoding" in headers,
+    )

@@ -1,0 +1,51 @@
+"""The application: routes, problems, envelope, and the desk for as long as it serves."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+
+from fastapi import FastAPI
+
+from paywarden.api import health, openapi, problems
+from paywarden.api.envelope import Envelope
+from paywarden.api.metrics import Metrics
+from paywarden.api.quickstart import agents, decisions, knowledge, payments, webhooks
+from paywarden.api.v1 import authority, ledger, notes, principals, reviews
+from paywarden.api.v1 import decisions as v1_decisions
+from paywarden.api.v1 import payments as v1_payments
+from paywarden.flow.words import Desk
+
+OpenDesk = Callable[[], AbstractAsyncContextManager[Desk]]
+_ROUTERS = (
+    *(module.router for module in (payments, agents, webhooks, decisions, knowledge)),
+    *(module.router for module in (v1_payments, reviews, notes, v1_decisions, authority, principals, ledger)),
+    health.router,
+)
+
+
+def build(open_desk: OpenDesk) -> FastAPI:
+    """The ASGI application; it opens its desk when it starts to serve and gives it back at the end."""
+    metrics = Metrics()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with open_desk() as desk:
+            app.state.desk = desk
+            yield
+
+    # No page that loads scripts from elsewhere: it would share the origin of the routes that pay without a key.
+    app = FastAPI(
+        title="Paywarden",
+        version=openapi.VERSION,
+        description=openapi.DESCRIPTION,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.state.metrics = metrics
+    for router in _ROUTERS:
+        app.include_router(router)
+    problems.install(app)
+    openapi.install(app)
+    app.add_middleware(Envelope, metrics=metrics)
+    return app

@@ -1,0 +1,75 @@
+"""What surrounds every request: its id, its line in the log, its place in the metrics, and the answer when we fail."""
+
+import re
+import time
+
+import structlog
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from paywarden.api import problems
+from paywarden.api.metrics import Metrics
+from paywarden.kit import ids
+
+_GIVEN_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_LOG = structlog.get_logger(__name__)
+
+
+class Envelope:
+    """ASGI middleware. Nothing that is raised inside reaches the server, whose own log is not redacted."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        scope[problems.REQUEST_ID] = request_id = _request_id(scope)
+        answer = _Answer(send, request_id)
+        started = time.perf_counter()
+        with structlog.contextvars.bound_contextvars(request_id=request_id):
+            try:
+                await self._app(scope, receive, answer.send)
+            except ClientDisconnect:
+                _LOG.info("the caller hung up")
+            except Exception:
+                _LOG.exception("request failed")
+                if answer.status is None:
+                    await problems.internal(request_id)(scope, receive, answer.send)
+            finally:
+                self._note(scope, answer.status or 499, time.perf_counter() - started)
+
+    def _note(self, scope: Scope, status: int, seconds: float) -> None:
+        route = getattr(scope.get("route"), "path_format", None)
+        self._metrics.observe(scope["method"], route, status, seconds)
+        milliseconds = round(seconds * 1000, 1)
+        _LOG.info("request", method=scope["method"], route=route, status=status, duration_ms=milliseconds)
+
+
+class _Answer:
+    """Sends an answer on, with the headers that all answers have."""
+
+    def __init__(self, send: Send, request_id: str) -> None:
+        self._send = send
+        self._request_id = request_id
+        self.status: int | None = None
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            headers = MutableHeaders(scope=message)
+            headers["X-Request-Id"] = self._request_id
+            headers["X-Content-Type-Options"] = "nosniff"
+            headers.setdefault("Cache-Control", "no-store")
+        await self._send(message)
+
+
+def _request_id(scope: Scope) -> str:
+    """The caller's own id if it is a plain word, so that both logs can be read side by side; else a new one."""
+    given = Headers(scope=scope).getlist("x-request-id")
+    if len(given) == 1 and _GIVEN_ID.fullmatch(given[0]):
+        return given[0]
+    return ids.to_text("req", ids.new_uuid())

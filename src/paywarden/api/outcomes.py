@@ -1,0 +1,39 @@
+"""From a payment's state to an HTTP status: taken, waiting for somebody, denied, declined."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.responses import JSONResponse
+
+from paywarden.api.idempotency import REPLAYED
+from paywarden.flow.words import INSUFFICIENT, Payment
+from paywarden.kit.errors import InsufficientFundsError, PaymentDeclinedError, PaymentDeniedError
+from paywarden.kit.states import Status
+
+_WAITING = frozenset({Status.IN_REVIEW, Status.NEEDS_FACTS})
+
+
+def waits(payment: Payment) -> bool:
+    """Whether somebody has to look at it, or facts are missing."""
+    return payment.status in _WAITING
+
+
+def refuse_unhappy(payment: Payment) -> None:
+    """Raises PaymentDeniedError or InsufficientFundsError with the rule, PaymentDeclinedError for a failed payment."""
+    told: dict[str, Any] = {
+        "payment": payment.public_id,
+        "rule": payment.reason,
+        "decided_by": payment.decided_by or None,
+    }
+    if payment.status is Status.DENIED:
+        if payment.reason == INSUFFICIENT:
+            raise InsufficientFundsError("Not enough authority or funds is left for this payment.", **told)
+        raise PaymentDeniedError(f"Denied: {payment.reason or 'no rule permits it'}.", **told)
+    if payment.status is Status.FAILED:
+        raise PaymentDeclinedError(payment.reason or "The provider declined the payment.", payment=payment.public_id)
+
+
+def answer(shown: Mapping[str, Any], payment: Payment, *, taken: int, replayed: bool = False) -> JSONResponse:
+    """The payment as ``shown`` with the status of its state: ``taken``, or 202 while it waits for somebody."""
+    headers = {REPLAYED: "true"} if replayed else None
+    return JSONResponse(shown, 202 if waits(payment) else taken, headers=headers)

@@ -1,0 +1,174 @@
+"""Problems (RFC 9457): every error of this door has the same shape, and none repeats what was sent."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, NotRequired
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse
+from typing_extensions import TypedDict
+
+from paywarden.kit.errors import IdempotencyKeyMissingError, InvalidFieldError, PaywardenError
+from paywarden.kit.text import contains_card_number
+
+MEDIA_TYPE = "application/problem+json"
+REQUEST_ID = "paywarden.request_id"
+_LOG = structlog.get_logger(__name__)
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_IDEMPOTENCY_HEADER = "idempotency-key"
+_WORDS: Mapping[int, tuple[str, str]] = {
+    404: ("not_found", "Not found"),
+    405: ("method_not_allowed", "Not possible with this method"),
+}
+_REASONS: Mapping[str, str] = {
+    "missing": "is required",
+    "extra_forbidden": "is not a field of this request",
+    "string_unicode": "must not contain lone surrogates",
+    "string_type": "must be a text",
+    "int_type": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "model_attributes_type": "must be a JSON object",
+    "model_type": "must be a JSON object",
+    "dict_type": "must be a JSON object",
+}
+
+
+class BodyTooLargeError(PaywardenError):
+    """The body is longer than this route reads."""
+
+    code, status, title = "body_too_large", 413, "The body is too large"
+
+
+class UnsupportedMediaTypeError(PaywardenError):
+    """The body is declared as something else than JSON."""
+
+    code, status, title = "unsupported_media_type", 415, "The body must be JSON"
+
+
+class Problem(TypedDict):
+    """An error, as RFC 9457 words it. ``code`` is stable; ``param`` names the field at fault."""
+
+    type: str
+    title: str
+    status: int
+    code: str
+    detail: str
+    param: NotRequired[str]
+    request_id: str
+    payment: NotRequired[str]
+    rule: NotRequired[str]
+    candidates: NotRequired[list[str]]
+
+
+def problem(
+    request_id: str,
+    status: int,
+    code: str,
+    title: str,
+    detail: str,
+    *,
+    param: str | None = None,
+    extra: Mapping[str, Any] | None = None,
+    headers: Mapping[str, str] | None = None,
+) -> JSONResponse:
+    """A problem as an answer. What ``extra`` says besides never replaces a member of the problem itself."""
+    content: dict[str, Any] = {
+        **(extra or {}),
+        "type": "about:blank",
+        "title": title,
+        "status": status,
+        "code": code,
+        "detail": detail,
+        "request_id": request_id,
+    }
+    if param is not None:
+        content["param"] = param
+    return JSONResponse(content, status, headers=dict(headers or {}), media_type=MEDIA_TYPE)
+
+
+def of_error(request_id: str, error: PaywardenError) -> JSONResponse:
+    """The problem of one of our own errors."""
+    headers = {}
+    if error.retry_after_seconds is not None:
+        headers["Retry-After"] = str(error.retry_after_seconds)
+    if error.status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    extra = {name: value for name, value in error.extra.items() if value is not None}
+    return problem(
+        request_id,
+        error.status,
+        error.code,
+        error.title,
+        error.detail,
+        param=error.param,
+        extra=extra,
+        headers=headers,
+    )
+
+
+def internal(request_id: str) -> JSONResponse:
+    """The problem for what should never happen: it says nothing but where to look."""
+    detail = "This is our fault. Whoever runs Paywarden finds it in the log by the request id."
+    return problem(request_id, 500, "internal_error", "Something went wrong", detail)
+
+
+def install(app: FastAPI) -> None:
+    """Answer every refusal of the framework and of ours as a problem."""
+    app.add_exception_handler(PaywardenError, _on_own)
+    app.add_exception_handler(RequestValidationError, _on_invalid)
+    app.add_exception_handler(HTTPException, _on_http)
+
+
+async def _on_own(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, PaywardenError)  # noqa: S101  registered for it only
+    if error.status >= 500 and error.retry_after_seconds is None:
+        _LOG.error("request failed", exc_info=error)
+    return of_error(request.scope[REQUEST_ID], error)
+
+
+async def _on_invalid(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)  # noqa: S101  registered for it only
+    found = error.errors()
+    if any(_is_missing_key(each) for each in found):
+        return of_error(request.scope[REQUEST_ID], missing_key())
+    return of_error(request.scope[REQUEST_ID], InvalidFieldError(_param(found[0]), _reason(found[0])))
+
+
+async def _on_http(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)  # noqa: S101  registered for it only
+    code, title = _WORDS.get(error.status_code, ("http_error", "The request was refused"))
+    return problem(request.scope[REQUEST_ID], error.status_code, code, title, f"{title}.", headers=error.headers)
+
+
+def missing_key() -> IdempotencyKeyMissingError:
+    """A request that moves money came without its Idempotency-Key."""
+    return IdempotencyKeyMissingError(
+        "Send an Idempotency-Key header that is new for each payment and the same for each retry of it.",
+        param="Idempotency-Key",
+    )
+
+
+def _is_missing_key(found: Mapping[str, Any]) -> bool:
+    location = found["loc"]
+    return found["type"] == "missing" and location[0] == "header" and str(location[1]).lower() == _IDEMPOTENCY_HEADER
+
+
+def _param(found: Mapping[str, Any]) -> str:
+    """Where the error is, without the part of the request: ``limits.0.currency``. A hostile name is not repeated."""
+    location: Sequence[int | str] = found["loc"]
+    name = ".".join(str(part) for part in location[1:])
+    if not _PLAIN_NAME.fullmatch(name) or contains_card_number(name):
+        return str(location[0])
+    return name
+
+
+def _reason(found: Mapping[str, Any]) -> str:
+    """What is wrong, in words that never hold what was sent."""
+    known = _REASONS.get(found["type"])
+    if known is not None:
+        return known
+    message = str(found["msg"])
+    return message[:1].lower() + message[1:]

@@ -1,0 +1,162 @@
+"""How a request is read: who asks comes first, then the query, then the body, all strictly, before any route runs."""
+
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any, ClassVar
+
+from fastapi import Request, Response
+from fastapi.routing import APIRoute
+
+from paywarden.api import access
+from paywarden.api.problems import BodyTooLargeError, UnsupportedMediaTypeError
+from paywarden.flow.words import Actor
+from paywarden.kit.canonical import loads_strict
+from paywarden.kit.errors import InvalidFieldError
+from paywarden.kit.text import contains_card_number
+
+JSON_LIMIT_BYTES = 256 * 1024
+EVENT_LIMIT_BYTES = 1024 * 1024
+_DEEPEST = 32
+_LONGEST_NAME = 64
+
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+
+class DoorRequest(Request):
+    """A request whose body is bounded and, if it is JSON, parsed without tolerance."""
+
+    def __init__(self, request: Request, limit_bytes: int) -> None:
+        super().__init__(request.scope, request.receive)
+        self._limit_bytes = limit_bytes
+
+    async def body(self) -> bytes:
+        """The whole body. Raises BodyTooLargeError before more than the limit is kept."""
+        if not hasattr(self, "_body"):
+            self._refuse_longer(_declared_bytes(self))
+            kept = bytearray()
+            async for chunk in self.stream():
+                kept += chunk
+                self._refuse_longer(len(kept))
+            self._body = bytes(kept)
+        return self._body
+
+    async def json(self) -> Any:
+        """The body as JSON, None when there is no body. Raises InvalidFieldError, UnsupportedMediaTypeError."""
+        if not hasattr(self, "_json"):
+            body = await self.body()
+            self._json = self._parsed(body) if body else None
+        return self._json
+
+    def _parsed(self, body: bytes) -> Any:
+        types = self.headers.getlist("content-type")
+        if len(types) != 1 or types[0].partition(";")[0].strip().lower() != "application/json":
+            raise UnsupportedMediaTypeError("Send the body as JSON, with the header Content-Type: application/json.")
+        try:
+            value = loads_strict(body)
+        except ValueError as error:
+            raise InvalidFieldError("body", "must be JSON: UTF-8, finite numbers, no name twice") from error
+        if _deeper_than(value, _DEEPEST):
+            raise InvalidFieldError("body", f"must not be nested more than {_DEEPEST} deep")
+        return value
+
+    def _refuse_longer(self, size_bytes: int) -> None:
+        if size_bytes > self._limit_bytes:
+            raise BodyTooLargeError(f"A body may have at most {self._limit_bytes} bytes here.", param="body")
+
+
+def _declared_bytes(request: Request) -> int:
+    text = request.headers.get("content-length", "0")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else 0
+
+
+def _deeper_than(value: Any, levels: int) -> bool:
+    layer = [value]
+    for _ in range(levels):
+        layer = [inner for outer in layer for inner in _children(outer)]
+        if not layer:
+            return False
+    return True
+
+
+def _children(value: Any) -> Iterator[Any]:
+    if isinstance(value, dict):
+        yield from value.values()
+    elif isinstance(value, list):
+        yield from value
+
+
+class DoorRoute(APIRoute):
+    """A route that knows who asks before it reads anything, and reads nothing it does not know."""
+
+    security: ClassVar[list[dict[str, list[str]]]] = []
+    limit_bytes: ClassVar[int] = JSON_LIMIT_BYTES
+    raw_body: ClassVar[bool] = False
+
+    def __init__(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        options["openapi_extra"] = {"security": self.security, **(options.get("openapi_extra") or {})}
+        super().__init__(path, endpoint, **options)
+
+    async def admit(self, request: Request) -> Actor | None:
+        """Who asks, None where nobody needs to say. Raises AuthenticationError."""
+        return None
+
+    def get_route_handler(self) -> Handler:
+        """FastAPI's handler behind the checks of this door."""
+        handle = super().get_route_handler()
+        names = frozenset(field.alias for field in self.dependant.query_params)
+        takes_body = self.body_field is not None
+
+        async def checked(request: Request) -> Response:
+            door = DoorRequest(request, self.limit_bytes)
+            door.scope[access.ACTOR] = await self.admit(door)
+            _check_query(door, names)
+            if door.method != "GET" and not self.raw_body:
+                await _check_body(door, takes_body=takes_body)
+            return await handle(door)
+
+        return checked
+
+
+async def _check_body(request: DoorRequest, *, takes_body: bool) -> None:
+    value = await request.json()
+    if not takes_body and value not in (None, {}):
+        raise InvalidFieldError("body", "must be empty: this route takes no fields")
+
+
+def _check_query(request: Request, names: frozenset[str]) -> None:
+    """A name that is not known, or given twice, is refused: nobody can know which value was meant."""
+    seen: set[str] = set()
+    for name, _ in request.query_params.multi_items():
+        plain = name.isascii() and name.isprintable() and len(name) <= _LONGEST_NAME
+        if name not in names:
+            shown = name if plain and not contains_card_number(name) else "query"
+            raise InvalidFieldError(shown, "is not a parameter of this route")
+        if name in seen:
+            raise InvalidFieldError(name, "must be given once")
+        seen.add(name)
+
+
+class KeyRoute(DoorRoute):
+    """For holders of an API key."""
+
+    security: ClassVar[list[dict[str, list[str]]]] = [{"apiKey": []}]
+
+    async def admit(self, request: Request) -> Actor | None:
+        """The principal of the key."""
+        return await access.by_key(request)
+
+
+class QuickstartRoute(DoorRoute):
+    """For holders of an API key and, on the embedded default, for programs on this machine."""
+
+    security: ClassVar[list[dict[str, list[str]]]] = [{}, {"apiKey": []}]
+
+    async def admit(self, request: Request) -> Actor | None:
+        """The principal of the key, or the quick start's own."""
+        return await access.by_key_or_local(request)
+
+
+class EventRoute(DoorRoute):
+    """For providers: who they are is proven by the signature of the raw body."""
+
+    limit_bytes: ClassVar[int] = EVENT_LIMIT_BYTES
+    raw_body: ClassVar[bool] = True

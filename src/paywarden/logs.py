@@ -1,0 +1,124 @@
+"""Logs: JSON lines on standard error, redacted after rendering, so that no way of formatting a value gets around it."""
+
+import json
+import logging
+import re
+import sys
+import threading
+from collections.abc import Iterable, Iterator
+from types import TracebackType
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import structlog
+
+from paywarden.kit.text import contains_card_number
+
+_REDACTED = "[redacted]"
+_CARD = "[card]"
+# Their INFO lines hold whole URLs, their DEBUG lines headers.
+_TALKATIVE = ("httpx", "httpcore", "hpack", "asyncio", "psycopg", "psycopg.pool")
+_PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
+    (re.compile(r"pw_(?:test|live)_[A-Za-z0-9_]+"), _REDACTED),
+    (re.compile(r"sk-ant-[A-Za-z0-9_-]+"), _REDACTED),
+    (re.compile(r"(?i)(bearer)[\s:]+[^\s\"'\\,;)]+"), rf"\1 {_REDACTED}"),
+    (re.compile(r"(://[^\s/:@\"'\\]*:)[^\s@\"'\\]+@"), rf"\1{_REDACTED}@"),
+    (re.compile(r"(?i)(password\s*=\s*)[^\s\"'\\&]+"), rf"\1{_REDACTED}"),
+)
+# Not the digits behind a decimal point: those of an ordinary fraction may pass the Luhn check by chance.
+_DIGITS_RUN = re.compile(r"(?<![0-9])(?<![0-9]\.)[0-9](?:[ -]?[0-9]){12,18}(?![0-9])")
+
+
+class Scrubber:
+    """Takes out of a rendered line what must never be in a log: the given values, and whatever looks like a secret."""
+
+    def __init__(self, secrets: Iterable[str]) -> None:
+        forms = {form for secret in secrets for form in _forms(secret) if form}
+        longest_first = sorted(forms, key=len, reverse=True)
+        self._values = re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
+
+    def scrub(self, line: str) -> str:
+        """The line without secrets and card numbers."""
+        if self._values is not None:
+            line = self._values.sub(_REDACTED, line)
+        for pattern, replacement in _PATTERNS:
+            line = pattern.sub(replacement, line)
+        return _DIGITS_RUN.sub(_without_card, line)
+
+
+def _forms(secret: str) -> Iterator[str]:
+    """A secret as it stands, and as JSON, ``repr`` and URLs would show it; of a URL also its password alone."""
+    password = urlsplit(secret).password if "://" in secret else None
+    for value in (secret, password or ""):
+        as_json, as_ascii_json = json.dumps(value, ensure_ascii=False)[1:-1], json.dumps(value)[1:-1]
+        as_python = repr(value)[1:-1]
+        yield from (value, as_json, as_ascii_json, as_python, json.dumps(as_python)[1:-1], quote(value, safe=""))
+
+
+def _without_card(found: re.Match[str]) -> str:
+    return _CARD if contains_card_number(found.group()) else found.group()
+
+
+class _ScrubbingFormatter(structlog.stdlib.ProcessorFormatter):
+    def __init__(self, scrubber: Scrubber, **options: Any) -> None:
+        super().__init__(**options)
+        self._scrubber = scrubber
+
+    def format(self, record: logging.LogRecord) -> str:
+        return self._scrubber.scrub(super().format(record))
+
+
+class _Handler(logging.StreamHandler[Any]):
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  the name that logging calls
+        """The standard one prints the record's arguments, unredacted."""
+        sys.stderr.write(json.dumps({"event": "a log record could not be rendered", "logger": record.name}) + "\n")
+
+
+def configure(level: str, secrets: Iterable[str]) -> None:
+    """Send every log of this process, also of libraries and uncaught errors, through one redacting handler."""
+    seen_by_all: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+    ]
+    structlog.configure(
+        processors=[
+            structlog.stdlib.filter_by_level,
+            structlog.stdlib.PositionalArgumentsFormatter(),
+            *seen_by_all,
+            structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
+        ],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+    )
+    handler = _Handler(sys.stderr)
+    handler.setFormatter(
+        _ScrubbingFormatter(
+            Scrubber(secrets), processor=structlog.processors.JSONRenderer(default=repr), foreign_pre_chain=seen_by_all
+        )
+    )
+    root = logging.getLogger()
+    root.handlers = [handler]
+    root.setLevel(level.upper())
+    for name in _TALKATIVE:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    logging.captureWarnings(capture=True)
+    _log_what_nobody_catches()
+
+
+def _log_what_nobody_catches() -> None:
+    log = logging.getLogger("paywarden.uncaught")
+
+    def in_main(kind: type[BaseException], error: BaseException, traceback: TracebackType | None) -> None:
+        if issubclass(kind, KeyboardInterrupt):
+            return
+        log.critical("uncaught error", exc_info=(kind, error, traceback))
+
+    def in_thread(happened: threading.ExceptHookArgs) -> None:
+        if happened.exc_value is not None:
+            in_main(happened.exc_type, happened.exc_value, happened.exc_traceback)
+
+    sys.excepthook = in_main
+    threading.excepthook = in_thread

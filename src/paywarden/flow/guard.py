@@ -144,7 +144,16 @@ async def deny(
     fence: int | None = None,
 ) -> Payment:
     """Refuse before anything was sent; ``rule`` is what the caller is told."""
-    await _record(connection, desk, payment, verdict, decision_id, None)
+    await rows.record_decision(
+        connection,
+        payment.id,
+        oversight=None,
+        decided_by=[rule],
+        policy_version=desk.policies.version,
+        mandate_id=verdict.mandate.id if verdict.mandate else None,
+        hold_id=None,
+        decision_id=decision_id,
+    )
     await reviews.close(connection, payment.id, "canceled")
     if payment.original_payment_id is not None:
         await rows.release_refundable(connection, payment.original_payment_id, payment.amount_minor)

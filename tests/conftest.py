@@ -166,7 +166,12 @@ def server(servers: Servers, server_version: int) -> Server:
 def database(server: Server, database_numbers: Iterator[int]) -> Iterator[Database]:
     """A fresh database with the migrated schema."""
     name = f"test_{next(database_numbers)}"
-    server.administer(f"create database {name} template {TEMPLATE} owner {MIGRATOR}")
+    server.administer(
+        f"create database {name} template {TEMPLATE} owner {MIGRATOR}",
+        # A clone has the template's tables, not its grants on the database.
+        f"grant create on database {name} to paywarden_owner",
+        f"revoke temporary on database {name} from public",
+    )
     yield Database(server, name)
     server.administer(f"drop database {name} with (force)")
 

@@ -59,7 +59,7 @@ class SandboxProcess:
         return SandboxControl(self.url, self.api_key)
 
     def restart(self) -> None:
-        """Start it (again); returns when it answers."""
+        """Start it (again); returns when it answers. It dies with the thread that calls this, not only the process."""
         self.data_dir.mkdir(parents=True, exist_ok=True)
         environment = {**os.environ, "PAYMENT_API_KEY": self.api_key, "PAYMENT_WEBHOOK_SECRET": self.webhook_secret}
         with (self.data_dir / "stderr.log").open("ab") as log:

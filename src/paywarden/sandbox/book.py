@@ -103,7 +103,7 @@ def instant(milliseconds: int) -> str:
 
 
 def _open(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(path, isolation_level=None, timeout=5)
+    connection = sqlite3.connect(path, isolation_level=None, timeout=2)
     connection.row_factory = sqlite3.Row
     # Exclusive: a second sandbox on the same book would deliver every event twice.
     connection.execute("PRAGMA locking_mode = EXCLUSIVE")

@@ -65,6 +65,8 @@ class Settings(BaseSettings):
     adviser_timeout_seconds: float = Field(default=30, gt=0, le=60)
     # Nothing is sent again this close to the end of a provider's key window.
     key_window_margin_seconds: float = Field(default=300, ge=0)
+    # A child of `paywarden up` that lived this long is started again at once when it dies, else ever more slowly.
+    settled_seconds: float = Field(default=30, gt=0)
     # Set by `paywarden up` on its embedded default only: the quick-start routes answer without a key on loopback.
     keyless_quickstart: bool = False
 
@@ -100,6 +102,11 @@ class Settings(BaseSettings):
         if self.database_url is None:
             raise ConfigurationError("DATABASE_URL is not set")
         return self.database_url.get_secret_value()
+
+    @property
+    def advice_lease_seconds(self) -> float:
+        """How long whoever asks the adviser has the payment to itself."""
+        return self.adviser_timeout_seconds + _LEASE_MARGIN_SECONDS
 
     def secrets(self) -> list[str]:
         """Every secret value that is set, for the log's redaction."""

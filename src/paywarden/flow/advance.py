@@ -39,7 +39,8 @@ async def step(desk: Desk, tenant_id: UUID, payment_id: UUID) -> Payment | None:
 
     async def claim() -> Payment | None:
         async with transaction(desk.pool, tenant_id) as connection:
-            return await queue.claim(connection, payment_id, desk.settings.lease_seconds)
+            settings = desk.settings
+            return await queue.claim(connection, payment_id, settings.lease_seconds, settings.advice_lease_seconds)
 
     payment = await retrying(claim)
     if payment is None:

@@ -149,9 +149,10 @@ where payment.tenant_id = (select paywarden.tenant()) and payment.provider = %(p
 order by payment.id;
 
 -- name: claim_payment
--- Take the lease of a payment that has a next step.
+-- Take the lease of a payment that has a next step; advice may take longer than a provider.
 update paywarden.payments as payment
-set lease_until = paywarden.clock() + make_interval(secs => %(lease_seconds)s), fence = fence + 1
+set fence = fence + 1, lease_until = paywarden.clock()
+    + make_interval(secs => case when status = 'pending' then %(advice_lease_seconds)s else %(lease_seconds)s end)
 where tenant_id = (select paywarden.tenant()) and id = %(id)s and next_step_at is not null
   and (lease_until is null or lease_until < paywarden.clock())
 returning payment.*, paywarden.quickstart_status(origin, bare, status) as quickstart_status;

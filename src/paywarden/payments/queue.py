@@ -12,9 +12,14 @@ SQL = load(__package__)
 Connection = AsyncConnection[dict[str, Any]]
 
 
-async def claim(connection: Connection, payment_id: UUID, lease_seconds: float) -> Payment | None:
-    """Take the lease of a payment that has a next step; None while somebody else holds it or nothing is to do."""
-    values = {"id": payment_id, "lease_seconds": lease_seconds}
+async def claim(
+    connection: Connection, payment_id: UUID, lease_seconds: float, advice_lease_seconds: float
+) -> Payment | None:
+    """Take the lease of a payment that has a next step; None while somebody else holds it or nothing is to do.
+
+    A payment that waits for advice gets the lease that covers an adviser, every other one that of a provider.
+    """
+    values = {"id": payment_id, "lease_seconds": lease_seconds, "advice_lease_seconds": advice_lease_seconds}
     row = await (await connection.execute(SQL.claim_payment, values)).fetchone()
     return None if row is None else from_row(row)
 

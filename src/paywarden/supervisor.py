@@ -21,7 +21,6 @@ _LOG = logging.getLogger(__name__)
 _GLANCE_SECONDS = 0.05
 _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 10.0
-_SETTLED_SECONDS = 30.0
 
 
 class Child(Protocol):
@@ -32,7 +31,10 @@ class Child(Protocol):
         """The process id while it runs."""
 
     def start(self) -> None:
-        """Start it and return when it is ready. Raises ConfigurationError when that does not come true in time."""
+        """Start it, so far that the next child may start. Raises ConfigurationError when it cannot."""
+
+    def await_ready(self) -> None:
+        """Return when it does its work. Raises ConfigurationError when that does not come true in time."""
 
     def restart(self) -> None:
         """Start it again after it died."""
@@ -62,6 +64,7 @@ class Program:
         self._ready_limit_seconds = ready_limit_seconds
         self._stop_limit_seconds = stop_limit_seconds
         self._process: subprocess.Popen[bytes] | None = None
+        self._ready_until = 0.0
 
     @property
     def pid(self) -> int | None:
@@ -69,13 +72,16 @@ class Program:
         return None if self._process is None or self._process.poll() is not None else self._process.pid
 
     def start(self) -> None:
-        """Start it and wait until ``ready`` says so."""
+        """Start it, without waiting."""
+        self._ready_until = time.monotonic() + self._ready_limit_seconds
         self.restart()
-        deadline = time.monotonic() + self._ready_limit_seconds
+
+    def await_ready(self) -> None:
+        """Wait until ``ready`` says so."""
         while not self._ready():
             if self.pid is None:
                 raise ConfigurationError("it ended before it was ready")
-            if time.monotonic() > deadline:
+            if time.monotonic() > self._ready_until:
                 raise ConfigurationError(f"it was not ready within {self._ready_limit_seconds:g} seconds")
             time.sleep(_GLANCE_SECONDS)
 
@@ -107,11 +113,14 @@ class _StopRequested(BaseException):
 
 
 class Supervisor:
-    """Children by name, in the order in which they start; they stop in the opposite order."""
+    """Children by name, in the order in which they start; they stop in the opposite order.
 
-    def __init__(self, children: Mapping[str, Child]) -> None:
+    A child that lived for ``settled_seconds`` is started again at once, one that keeps dying earlier ever more slowly.
+    """
+
+    def __init__(self, children: Mapping[str, Child], *, settled_seconds: float = 30) -> None:
         self._children = dict(children)
-        self._pauses = {name: _Pause() for name in children}
+        self._pauses = {name: _Pause(settled_seconds) for name in children}
 
     def run(self, when_ready: Callable[[], None]) -> None:
         """Start all, call ``when_ready``, keep them running, and return when SIGTERM or SIGINT has ended them all.
@@ -121,9 +130,11 @@ class Supervisor:
         _on_stop_signals(_request_stop)
         started: list[str] = []
         try:
-            for name in self._children:
+            for name, child in self._children.items():
                 started.append(name)
-                self._start(name)
+                _named(name, child.start)
+            for name, child in self._children.items():
+                _named(name, child.await_ready)
             when_ready()
             while True:
                 self._revive()
@@ -135,26 +146,28 @@ class Supervisor:
             for name in reversed(started):
                 self._children[name].stop()
 
-    def _start(self, name: str) -> None:
-        try:
-            self._children[name].start()
-        except ConfigurationError as error:
-            raise ConfigurationError(f"{name} does not start: {error.detail}") from error
-
     def _revive(self) -> None:
         for name, child in self._children.items():
             if self._pauses[name].is_over(alive=child.pid is not None):
                 _LOG.warning("%s died; starting it again", name)
                 try:
                     child.restart()
-                except ConfigurationError as error:
-                    _LOG.error("%s does not start: %s", name, error.detail)
+                except (ConfigurationError, OSError) as error:
+                    _LOG.error("%s does not start: %s", name, error)
+
+
+def _named(name: str, step: Callable[[], None]) -> None:
+    try:
+        step()
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{name} does not start: {error.detail}") from error
 
 
 class _Pause:
     """How long to wait before the next start of one child: doubles while it keeps dying."""
 
-    def __init__(self) -> None:
+    def __init__(self, settled_seconds: float) -> None:
+        self._settled_seconds = settled_seconds
         self._seconds = _FIRST_PAUSE_SECONDS
         self._until: float | None = None
         self._alive_since = time.monotonic()
@@ -165,7 +178,7 @@ class _Pause:
         if alive:
             return False
         if self._until is None:
-            settled = now - self._alive_since > _SETTLED_SECONDS
+            settled = now - self._alive_since > self._settled_seconds
             self._seconds = _FIRST_PAUSE_SECONDS if settled else min(self._seconds * 2, _LONGEST_PAUSE_SECONDS)
             self._until = now + self._seconds
         if now < self._until:

@@ -87,7 +87,7 @@ def worker() -> None:
     def run() -> None:
         settings = _settings(None)
         logs.configure(settings.log_level, settings.secrets())
-        asyncio.run(work(desk_opener(settings)))
+        asyncio.run(work(desk_opener(settings, preload=False)))
 
     _guarded(run)
 

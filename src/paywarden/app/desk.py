@@ -1,5 +1,6 @@
 """Compose the desk that flows work with: pool, provider, policies, adviser, embedder."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
@@ -13,8 +14,11 @@ from paywarden.providers.rest import RestProvider
 from paywarden.settings import Settings
 
 
-def desk_opener(settings: Settings) -> Callable[[], AbstractAsyncContextManager[Desk]]:
-    """How an API or worker process gets its desk and gives everything back at its end."""
+def desk_opener(settings: Settings, *, preload: bool) -> Callable[[], AbstractAsyncContextManager[Desk]]:
+    """How an API or worker process gets its desk and gives everything back at its end.
+
+    With ``preload`` the embedder is loaded beside the first work, else (120 MB saved) when a text first needs it.
+    """
 
     @asynccontextmanager
     async def open_desk() -> AsyncIterator[Desk]:
@@ -24,8 +28,10 @@ def desk_opener(settings: Settings) -> Callable[[], AbstractAsyncContextManager[
         embedder = UniversalSentenceEmbedder()
         try:
             async with open_pool(settings.service_url, settings) as pool:
-                await embedder.preload()
+                loading = asyncio.create_task(embedder.preload()) if preload else None
                 yield Desk(settings, pool, {DEFAULT_PROVIDER: provider}, shipped(), RulesAdviser(), embedder)
+                if loading is not None:
+                    loading.cancel()
         finally:
             await embedder.close()
             await provider.close()

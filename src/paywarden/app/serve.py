@@ -29,7 +29,7 @@ async def serve(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     server = Server(
-        build(desk_opener(settings)),
+        build(desk_opener(settings, preload=True)),
         address=settings.host,
         port=settings.port,
         interface=Interfaces.ASGI,
@@ -42,7 +42,7 @@ async def serve(settings: Settings) -> None:
     serving = asyncio.create_task(server.serve())
     stopped = asyncio.create_task(stopping.wait())
     await asyncio.wait({serving, stopped}, return_when=asyncio.FIRST_COMPLETED)
-    server.stop()
+    server.stop()  # type: ignore[no-untyped-call]
     stopped.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await serving

@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import psycopg
+
 from paywarden.app.prepare import write_secret
 from paywarden.db.embedded import QUICKSTART, SERVICE, SUPERUSER, EmbeddedServer
 from paywarden.kit.children import ended_with_parent
@@ -20,7 +22,9 @@ from paywarden.settings import Settings
 from paywarden.supervisor import Program, Supervisor, refuse_taken_port
 
 _LOOPBACK = "127.0.0.1"
-_COMMAND = [sys.executable, "-m", "paywarden.app"]
+# Safe path: a file of the folder in which somebody stands must not be taken for a module of ours.
+_MODULE = [sys.executable, "-P", "-m"]
+_COMMAND = [*_MODULE, "paywarden.app"]
 _LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
@@ -52,9 +56,15 @@ class Database:
         urls = {"PAYWARDEN_OWNER_DATABASE_URL": owner_url, "DATABASE_URL": service_url}
         run_prepare({**self._environment, **urls}, self._key_file)
 
+    def await_ready(self) -> None:
+        """``start`` has waited: the others need it."""
+
     def restart(self) -> None:
-        """Start again after it died."""
-        self._server.restart()
+        """Start again after it died. Raises ConfigurationError when it does not, or dies at once."""
+        try:
+            self._server.restart()
+        except psycopg.OperationalError as error:
+            raise ConfigurationError(f"it does not answer: {error}") from error
 
     def stop(self) -> None:
         """End it; what was committed stays."""
@@ -88,13 +98,13 @@ class Stack:
         """All children in the order in which they start."""
         refuse_taken_port(self.settings.host, self.settings.port)
         children: dict[str, Program | Database] = {}
-        if self.embedded is not None:
-            children["postgresql"] = Database(self.embedded, self._base_environment(), self.key_file)
         if self.sandbox_port is not None:
             children["sandbox"] = self._sandbox()
+        if self.embedded is not None:
+            children["postgresql"] = Database(self.embedded, self._base_environment(), self.key_file)
         children["api"] = LateProgram(self, "api", self.url + "/readyz")
         children["worker"] = LateProgram(self, "worker", None)
-        return Supervisor(children)
+        return Supervisor(children, settled_seconds=self.settings.settled_seconds)
 
     def environment(self) -> dict[str, str]:
         """What the API and the worker are told."""
@@ -125,8 +135,9 @@ class Stack:
         return None if self.sandbox_port is None else f"http://{_LOOPBACK}:{self.sandbox_port}"
 
     def _sandbox(self) -> Program:
-        command = [sys.executable, "-m", "paywarden.sandbox", "--port", str(self.sandbox_port)]
+        command = [*_MODULE, "paywarden.sandbox", "--port", str(self.sandbox_port)]
         command += ["--data", str(self.folder / "sandbox"), "--webhook-url", f"{self.url}/webhooks/payments"]
+        command += ["--webhook-delay", str(self.settings.sandbox_webhook_delay_seconds)]
         return Program(command, self._base_environment(), ready=lambda: _listens(self.sandbox_port or 0))
 
     def ready_line(self) -> dict[str, str | None]:

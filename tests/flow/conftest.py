@@ -15,7 +15,10 @@ from paywarden.memory.embedder import UniversalSentenceEmbedder
 from paywarden.providers.rest import RestProvider
 from paywarden.settings import Settings
 from tests.flow.stage import Stage
+from tests.flow.world import reaper, world
 from tests.sandbox_process import SandboxProcess
+
+__all__ = ["desk", "embedder", "flow_settings", "reaper", "sandbox", "stage", "world"]
 
 
 @pytest.fixture(scope="session")

@@ -234,7 +234,6 @@ async def _reserve(
         "guard",
         detail={"oversight": verdict.decision.oversight, "decided_by": list(verdict.decision.determining)},
         next_step_seconds=None if payment.bare else desk.settings.pickup_seconds,
-        keep_lease=fence is not None,
         fence=fence,
     )
     return await _moved(connection, payment, wanted)

@@ -25,7 +25,7 @@ class NewQuickPayment(Body):
     model_config = example({"user_id": "user_42", "amount_cents": 2500, "currency": "usd"})
     user_id: Identifier
     amount_cents: AmountMinor
-    currency: Currency
+    currency: Currency = "usd"
     reference: Identifier | None = None
 
 
@@ -35,7 +35,7 @@ class NewQuickJob(Body):
     model_config = example({"agent_id": "agent-risk-01", "amount_cents": 4200, "currency": "usd"})
     agent_id: Identifier
     amount_cents: AmountMinor
-    currency: Currency
+    currency: Currency = "usd"
     reference: Identifier | None = None
 
 

@@ -60,13 +60,14 @@ async def drive(desk: Desk, tenant_id: UUID, payment_id: UUID) -> Payment:
     """
     until = time.monotonic() + desk.settings.answer_timeout_seconds
     seen: set[Status] = set()
-    while True:
-        payment = await find(desk, tenant_id, payment_id)
-        if payment.status in _AT_REST or payment.next_step_at is None or time.monotonic() > until:
-            return payment
-        if payment.status in seen or await step(desk, tenant_id, payment_id) is None:
+    payment = await find(desk, tenant_id, payment_id)
+    while payment.status not in _AT_REST and payment.next_step_at is not None and time.monotonic() < until:
+        stepped = None if payment.status in seen else await step(desk, tenant_id, payment_id)
+        if stepped is None:
             return await _wait_for_others(desk, tenant_id, payment_id, until)
         seen.add(payment.status)
+        payment = stepped
+    return payment
 
 
 async def _wait_for_others(desk: Desk, tenant_id: UUID, payment_id: UUID, until: float) -> Payment:

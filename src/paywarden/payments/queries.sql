@@ -152,7 +152,8 @@ order by payment.id;
 -- Take the lease of a payment that has a next step; advice may take longer than a provider.
 update paywarden.payments as payment
 set fence = fence + 1, lease_until = paywarden.clock()
-    + make_interval(secs => case when status = 'pending' then %(advice_lease_seconds)s else %(lease_seconds)s end)
+    + make_interval(secs => case when status = 'pending' then %(advice_lease_seconds)s::float8
+                                  else %(lease_seconds)s::float8 end)
 where tenant_id = (select paywarden.tenant()) and id = %(id)s and next_step_at is not null
   and (lease_until is null or lease_until < paywarden.clock())
 returning payment.*, paywarden.quickstart_status(origin, bare, status) as quickstart_status;

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from paywarden.flow import advance, recovery, review, settle
+from paywarden.flow import advance, review, settle
 from paywarden.flow.ask import Ask
 from paywarden.kit.errors import NotFoundError, ReviewConflictError
 from paywarden.kit.states import Status

@@ -79,8 +79,13 @@ create index payments_payable_jobs on paywarden.payments (tenant_id, agent_id, i
         ('reserved', 'submitting', 'outcome_unknown', 'processing', 'requires_action', 'authorized');
 call paywarden.wall('paywarden.payments');
 call paywarden.open_to_system('paywarden.payments');
-grant insert, update on paywarden.payments to paywarden_app;
-grant select, update on paywarden.payments to paywarden_ledger;
+-- What was asked for, by whom, and the digest a verdict is bound to are written once.
+grant insert, update (
+    status, oversight, decided_by, reason, policy_version, mandate_id, decision_id, hold_id, provider_payment_id,
+    captured_minor, refund_reserved_minor, refunded_minor, disputed_minor, returned_minor, late, next_step_at,
+    lease_until, fence, last_sort_key, updated_at) on paywarden.payments to paywarden_app;
+-- The ledger locks payments and changes none; a row lock needs the right to update something.
+grant select, update (updated_at) on paywarden.payments to paywarden_ledger;
 
 create table paywarden.payment_transitions (
     tenant_id uuid not null,
@@ -118,7 +123,7 @@ create table paywarden.idempotency_keys (
 );
 create index idempotency_keys_expiring on paywarden.idempotency_keys (tenant_id, expires_at);
 call paywarden.wall('paywarden.idempotency_keys');
-grant insert, update, delete on paywarden.idempotency_keys to paywarden_app;
+grant insert, update (lease_until), delete on paywarden.idempotency_keys to paywarden_app;
 
 -- What we asked of a provider: written and committed before it is sent, and always sent as these exact bytes.
 create table paywarden.operations (
@@ -150,7 +155,10 @@ create table paywarden.operations (
 );
 call paywarden.wall('paywarden.operations');
 call paywarden.open_to_system('paywarden.operations');
-grant insert, update on paywarden.operations to paywarden_app;
+-- The stored key and body are the only fence that reaches the provider: nobody rewrites them.
+grant insert, update (
+    status, attempts, first_sent_at, provider_id, last_error, fence, lease_until, updated_at)
+    on paywarden.operations to paywarden_app;
 
 -- Where two truths do not agree, until somebody resolves it.
 create table paywarden.discrepancies (

@@ -155,7 +155,8 @@ create unique index reviews_one_open on paywarden.reviews (tenant_id, payment_id
 create index reviews_expiring on paywarden.reviews (expires_at) where status = 'open';
 call paywarden.wall('paywarden.reviews');
 call paywarden.open_to_system('paywarden.reviews');
-grant insert, update on paywarden.reviews to paywarden_app;
+-- Which action, whose, until when and who may answer are written once.
+grant insert, update (status, closed_at) on paywarden.reviews to paywarden_app;
 
 create table paywarden.verdicts (
     tenant_id uuid not null,

@@ -38,4 +38,5 @@ create index webhook_inbox_due on paywarden.webhook_inbox (next_step_at) where n
 create index webhook_inbox_by_payment on paywarden.webhook_inbox (tenant_id, payment_id) where payment_id is not null;
 call paywarden.wall('paywarden.webhook_inbox');
 call paywarden.open_to_system('paywarden.webhook_inbox');
-grant insert, update on paywarden.webhook_inbox to paywarden_app;
+-- Every event stays exactly as it came.
+grant insert, update (status, payment_id, attempts, next_step_at, applied_at) on paywarden.webhook_inbox to paywarden_app;

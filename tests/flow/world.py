@@ -184,7 +184,7 @@ class World:
 
     async def other_tenant(self, name: str = "other") -> Actor:
         """The administrator of another tenant, with a mandate there."""
-        _, key = await access.create_tenant(self.stage.desk.pool, name, "test")
+        key = (await access.create_tenant(self.stage.desk.pool, name, "test"))["admin_key"]
         admin = Actor(await access.authenticate(self.stage.desk.pool, key))
         await self.mandate(admin, admin)
         return admin

@@ -19,9 +19,11 @@ _BROKEN, _CANNOT_RUN = 1, 2
 
 def build() -> typer.Typer:
     """The whole command line: the client's commands and those that run the service."""
+    from paywarden.cli import tenants
     from paywarden.cli.application import build as build_cli
 
     application = build_cli()
+    tenants.app.command("create")(tenant_create)
     application.command()(up)
     application.command()(migrate)
     application.command()(invariants)
@@ -109,6 +111,34 @@ def migrate() -> None:
         print(f"applied {', '.join(applied)}" if applied else "the database is at the last revision")
 
     _guarded(work)
+
+
+def tenant_create(
+    name: Annotated[str, typer.Argument(help="Its name; no other tenant may have it.")],
+    live: Annotated[bool, typer.Option("--live", help="Real money; default is a test tenant.")] = False,
+    webhook_variable: Annotated[
+        str, typer.Option(help="The variable that holds the secret of its provider's webhooks.")
+    ] = "PAYMENT_WEBHOOK_SECRET",
+    data: Annotated[Path | None, _DATA] = None,
+    as_json: Annotated[bool, _JSON] = False,
+) -> None:
+    """Create a tenant with an administrator, whose key is shown now and never again. Works on the database itself."""
+    made = _guarded(lambda: asyncio.run(_create_tenant(data, name, live, webhook_variable)))
+    if as_json:
+        print(json.dumps(made))
+        return
+    for label, value in made.items():
+        print(f"{label.replace('_', ' '):18}{value}")
+
+
+async def _create_tenant(data: Path | None, name: str, live: bool, webhook_variable: str) -> dict[str, str]:
+    from paywarden.app.database import service_url
+    from paywarden.db.pool import open_pool
+    from paywarden.flow import access
+
+    settings = _settings(data)
+    async with open_pool(service_url(settings), settings) as pool:
+        return await access.create_tenant(pool, name, "live" if live else "test", webhook_variable)
 
 
 def invariants(data: Annotated[Path | None, _DATA] = None, as_json: Annotated[bool, _JSON] = False) -> None:

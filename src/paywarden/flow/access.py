@@ -5,7 +5,7 @@ from uuid import UUID
 
 from paywarden.audit import events
 from paywarden.db.transaction import transaction
-from paywarden.flow.desk import Actor, Connection, Desk, Pool
+from paywarden.flow.desk import DEFAULT_ACCOUNT, DEFAULT_PROVIDER, Actor, Connection, Desk, Pool
 from paywarden.guardrails import mandate_store
 from paywarden.guardrails.mandate_terms import MandateTerms
 from paywarden.guardrails.mandates import Limit, Mandate
@@ -15,6 +15,7 @@ from paywarden.identity.tenants import QUICKSTART_TENANT_ID
 from paywarden.kit import ids
 from paywarden.kit.errors import AuthenticationError, InvalidFieldError, NotFoundError, StateConflictError
 from paywarden.kit.text import clean_id
+from paywarden.webhooks import inbox
 
 KEYLESS_NAME = "quickstart"
 ADMIN_NAME = "admin"
@@ -56,16 +57,35 @@ async def _ensure_mandate(connection: Connection, principal: Principal) -> None:
     await tenants.count_authority_change(connection)
 
 
-async def create_tenant(pool: Pool, name: str, environment: Literal["test", "live"]) -> tuple[dict[str, Any], str]:
-    """A new tenant with an administrator (a person with every role) and that person's key, shown once."""
+async def create_tenant(
+    pool: Pool, name: str, environment: Literal["test", "live"], webhook_variable: str = "PAYMENT_WEBHOOK_SECRET"
+) -> dict[str, str]:
+    """A new tenant with an administrator (a person with every role), that person's key, and where its events arrive.
+
+    ``webhook_variable`` names the environment variable with the secret of its webhooks. Raises InvalidFieldError,
+    StateConflictError when the name is taken.
+    """
     clean_id(name, "name")
+    if (
+        not webhook_variable.isascii()
+        or not webhook_variable.isidentifier()
+        or not webhook_variable.endswith("_SECRET")
+    ):
+        raise InvalidFieldError("webhook_variable", "must be the name of a variable that ends in _SECRET")
     tenant_id = ids.new_uuid()
     async with transaction(pool, tenant_id) as connection:
         tenant = await tenants.create(connection, tenant_id, name, environment)
         if tenant is None:
             raise StateConflictError(f"There is a tenant of the name '{name}' already.", param="name")
         _, secret = await _admin_key(connection, tenant)
-    return tenant, secret
+        endpoint_id = await inbox.add_endpoint(connection, DEFAULT_PROVIDER, DEFAULT_ACCOUNT, webhook_variable)
+    return {
+        "id": ids.to_text("ten", tenant_id),
+        "name": name,
+        "environment": environment,
+        "admin_key": secret,
+        "webhook_path": f"/webhooks/payments/{DEFAULT_PROVIDER}/{ids.to_text('ep', endpoint_id)}",
+    }
 
 
 async def create_admin_key(pool: Pool, tenant_id: UUID) -> str:

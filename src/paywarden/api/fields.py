@@ -80,6 +80,12 @@ def _parsed(prefix: ids.Prefix) -> Callable[[Any], Any]:
     return validate
 
 
+def _captured_at_once(value: bool) -> bool:
+    if not value:
+        raise _refused("must be true: what is charged is captured at once")
+    return value
+
+
 def _public_id(prefix: ids.Prefix) -> Any:
     schema = {"type": "string", "pattern": f"^{prefix}_[0-7][0-9a-hjkmnp-tv-z]{{25}}$"}
     return Annotated[UUID, BeforeValidator(_parsed(prefix)), WithJsonSchema(schema)]
@@ -105,6 +111,8 @@ Currency = Annotated[
     str, AfterValidator(_checked(exponent)), Field(json_schema_extra={"pattern": "^[a-z]{3}$", "example": "usd"})
 ]
 """A lower-case ISO 4217 currency."""
+
+Capture = Annotated[bool, AfterValidator(_captured_at_once), Field(json_schema_extra={"const": True})]
 
 Instant = Annotated[datetime, BeforeValidator(_instant)]
 """An RFC 3339 instant with its zone."""

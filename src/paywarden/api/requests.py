@@ -1,21 +1,19 @@
 """How a request is read: who asks comes first, then the query, then the body, all strictly, before any route runs."""
 
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine
 from typing import Any, ClassVar
 
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
 
-from paywarden.api import access
+from paywarden.api import access, strict_json
 from paywarden.api.problems import BodyTooLargeError, UnsupportedMediaTypeError
 from paywarden.flow.words import Actor
-from paywarden.kit.canonical import loads_strict
 from paywarden.kit.errors import InvalidFieldError
 from paywarden.kit.text import contains_card_number
 
 JSON_LIMIT_BYTES = 256 * 1024
 EVENT_LIMIT_BYTES = 1024 * 1024
-_DEEPEST = 32
 _LONGEST_NAME = 64
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
@@ -50,13 +48,7 @@ class DoorRequest(Request):
         types = self.headers.getlist("content-type")
         if len(types) != 1 or types[0].partition(";")[0].strip().lower() != "application/json":
             raise UnsupportedMediaTypeError("Send the body as JSON, with the header Content-Type: application/json.")
-        try:
-            value = loads_strict(body)
-        except ValueError as error:
-            raise InvalidFieldError("body", "must be JSON: UTF-8, finite numbers, no name twice") from error
-        if _deeper_than(value, _DEEPEST):
-            raise InvalidFieldError("body", f"must not be nested more than {_DEEPEST} deep")
-        return value
+        return strict_json.parse(body)
 
     def _refuse_longer(self, size_bytes: int) -> None:
         if size_bytes > self._limit_bytes:
@@ -66,22 +58,6 @@ class DoorRequest(Request):
 def _declared_bytes(request: Request) -> int:
     text = request.headers.get("content-length", "0")
     return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else 0
-
-
-def _deeper_than(value: Any, levels: int) -> bool:
-    layer = [value]
-    for _ in range(levels):
-        layer = [inner for outer in layer for inner in _children(outer)]
-        if not layer:
-            return False
-    return True
-
-
-def _children(value: Any) -> Iterator[Any]:
-    if isinstance(value, dict):
-        yield from value.values()
-    elif isinstance(value, list):
-        yield from value
 
 
 class DoorRoute(APIRoute):

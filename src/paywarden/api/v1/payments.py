@@ -12,6 +12,7 @@ from paywarden.api.access import TheActor, TheDesk
 from paywarden.api.fields import (
     AmountMinor,
     Body,
+    Capture,
     Currency,
     Identifier,
     MandateId,
@@ -90,7 +91,7 @@ class NewPaymentBody(WantedPayment):
     model_config = example(_EXAMPLE)
     purpose: Identifier
     confirm: bool = True
-    capture: Literal[True] = True
+    capture: Capture = True
     provider: Literal["rest"] = "rest"
 
     def as_ask(self) -> Ask:

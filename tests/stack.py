@@ -116,6 +116,10 @@ class Stack:
         supervisor = psutil.Process(self.pid)
         return [supervisor, *supervisor.children(recursive=True)]
 
+    def processes(self) -> dict[str, psutil.Process]:
+        """The supervisor and its children by name, without what PostgreSQL starts itself."""
+        return {name: psutil.Process(pid) for name, pid in ({"supervisor": self.pid} | self.children()).items()}
+
     def kill9(self, name: str) -> int | None:
         """SIGKILL to one child; its pid, or None when it does not run just now."""
         pid = self.children().get(name)

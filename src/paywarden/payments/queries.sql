@@ -159,10 +159,11 @@ where tenant_id = (select paywarden.tenant()) and id = %(id)s and next_step_at i
 returning payment.*, paywarden.quickstart_status(origin, bare, status) as quickstart_status;
 
 -- name: plan_step
--- End the lease and say when the next step is due.
+-- End the lease and say when the next step is due; a payment that a fact has ended meanwhile has none.
 update paywarden.payments
 set lease_until = null, next_step_at = paywarden.clock() + make_interval(secs => %(next_step_seconds)s)
-where tenant_id = (select paywarden.tenant()) and id = %(id)s and fence = %(fence)s;
+where tenant_id = (select paywarden.tenant()) and id = %(id)s and fence = %(fence)s
+  and status not in ('succeeded', 'failed', 'canceled', 'expired', 'denied');
 
 -- name: due_payments
 -- Payments whose next step is due and that nobody works on, oldest first.

@@ -25,7 +25,7 @@ async def claim(
 
 
 async def plan(connection: Connection, payment_id: UUID, fence: int, next_step_seconds: float | None) -> bool:
-    """End the lease and say when the next step is due; False when the fence is old."""
+    """End the lease and say when the next step is due; False when the fence is old or the payment has ended."""
     values = {"id": payment_id, "fence": fence, "next_step_seconds": next_step_seconds}
     return (await connection.execute(SQL.plan_step, values)).rowcount == 1
 

@@ -111,7 +111,8 @@ class Stack:
         told = self._base_environment()
         if self.embedded is not None:
             told["DATABASE_URL"] = self.embedded.connection_url(SERVICE)
-            keyless = self.settings.host in _LOOPBACK_HOSTS and self.sandbox_port is not None
+            # The gate itself looks at the provider's address and at each request.
+            keyless = self.settings.host in _LOOPBACK_HOSTS and self.settings.environment == "test"
             told["PAYWARDEN_KEYLESS_QUICKSTART"] = "true" if keyless else "false"
         return told
 

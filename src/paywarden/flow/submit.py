@@ -129,17 +129,22 @@ async def send(desk: Desk, payment: Payment, operation: Operation) -> None:
 
 
 async def record_answer(desk: Desk, payment: Payment, operation: Operation, answer: Answer) -> None:
-    """Write what the provider said; evidence is a fact, everything else leaves the outcome unknown."""
+    """Write what the provider said; evidence is a fact, everything else leaves the outcome unknown.
+
+    A refusal is evidence only while ours is the only attempt: somebody may have sent it again while we waited.
+    """
     provider_id = answer.payment.provider_id if isinstance(answer, Accepted) else None
     async with transaction(desk.pool, payment.tenant_id) as connection:
         await facts.lock_order(connection, payment.tenant_id, payment.provider_account, provider_id)
+        await rows.lock_with_original(connection, payment.id)
+        attempts = await operations.lock_attempts(connection, operation.id)
         match answer:
             case Accepted():
                 await _accept(connection, desk, payment, operation, answer)
-            case Declined() | Invalid() if operation.attempts == 1:
+            case Declined() | Invalid() if attempts == 1:
                 await _refuse(connection, payment, operation, answer)
             case Transient(sent="no"):
-                await operations.take_back_attempt(connection, operation.id, answer.reason)
+                await operations.take_back_attempt(connection, operation.id, payment.fence, answer.reason)
                 await queue.plan(connection, payment.id, payment.fence, _retry_seconds(answer))
             case Declined() | Invalid() | Transient() | Unknown():
                 await _leave_unknown(connection, payment, operation, answer.reason)

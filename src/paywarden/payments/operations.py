@@ -65,9 +65,15 @@ async def count_attempt(connection: Connection, operation_id: UUID, fence: int, 
     return (await connection.execute(SQL.count_attempt, values)).rowcount == 1
 
 
-async def take_back_attempt(connection: Connection, operation_id: UUID, reason: str) -> None:
-    """The last attempt provably did not reach the provider: it does not count."""
-    await connection.execute(SQL.take_back_attempt, {"id": operation_id, "reason": reason})
+async def lock_attempts(connection: Connection, operation_id: UUID) -> int:
+    """How often it may have been sent by now, by anybody; locked until the transaction ends."""
+    row = await (await connection.execute(SQL.lock_attempts, {"id": operation_id})).fetchone()
+    return 0 if row is None else int(row["attempts"])
+
+
+async def take_back_attempt(connection: Connection, operation_id: UUID, fence: int, reason: str) -> None:
+    """The attempt made under this fence provably did not reach the provider: it does not count."""
+    await connection.execute(SQL.take_back_attempt, {"id": operation_id, "fence": fence, "reason": reason})
 
 
 async def record(
@@ -78,6 +84,6 @@ async def record(
     provider_id: str | None = None,
     error: str | None = None,
 ) -> None:
-    """What came of it. An accepted operation stays accepted."""
+    """What came of it. An accepted operation stays accepted, and silence does not undo a refusal."""
     values = {"id": operation_id, "status": status, "provider_id": provider_id, "error": error}
     await connection.execute(SQL.record_operation, values)

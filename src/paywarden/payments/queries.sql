@@ -249,19 +249,27 @@ set attempts = attempts + 1, status = 'submitting', fence = %(fence)s, updated_a
 where tenant_id = (select paywarden.tenant()) and id = %(id)s and fence <= %(fence)s
   and status in ('submitting', 'outcome_unknown');
 
+-- name: lock_attempts
+-- How often an operation may have reached the provider, whoever sent it.
+select attempts from paywarden.operations
+where tenant_id = (select paywarden.tenant()) and id = %(id)s
+for no key update;
+
 -- name: take_back_attempt
--- The last attempt provably did not reach the provider.
+-- The attempt made under this fence provably did not reach the provider.
 update paywarden.operations
 set attempts = attempts - 1, first_sent_at = case when attempts > 1 then first_sent_at end, last_error = %(reason)s,
     updated_at = paywarden.clock()
-where tenant_id = (select paywarden.tenant()) and id = %(id)s and status = 'submitting' and attempts > 0;
+where tenant_id = (select paywarden.tenant()) and id = %(id)s and fence = %(fence)s and status = 'submitting'
+  and attempts > 0;
 
 -- name: record_operation
--- What came of an operation; an accepted one stays accepted.
+-- What came of an operation. An accepted one stays accepted; only an acceptance changes what was refused.
 update paywarden.operations
 set status = %(status)s, provider_id = coalesce(%(provider_id)s, provider_id),
     last_error = coalesce(%(error)s, last_error), updated_at = paywarden.clock()
-where tenant_id = (select paywarden.tenant()) and id = %(id)s and status <> 'accepted';
+where tenant_id = (select paywarden.tenant()) and id = %(id)s
+  and (status in ('submitting', 'outcome_unknown') or (status <> 'accepted' and %(status)s::text = 'accepted'));
 
 -- name: claim_for_request
 -- Take the lease of a payment that waits for a request.

@@ -143,10 +143,10 @@ async def record_answer(desk: Desk, payment: Payment, operation: Operation, answ
                 await _accept(connection, desk, payment, operation, answer)
             case Declined() | Invalid() if attempts == 1:
                 await _refuse(connection, payment, operation, answer)
-            case Transient(sent="no"):
+            case Transient():
                 await operations.take_back_attempt(connection, operation.id, payment.fence, answer.reason)
                 await queue.plan(connection, payment.id, payment.fence, _retry_seconds(answer))
-            case Declined() | Invalid() | Transient() | Unknown():
+            case Declined() | Invalid() | Unknown():
                 await _leave_unknown(connection, payment, operation, answer.reason)
 
 

@@ -149,12 +149,14 @@ where payment.tenant_id = (select paywarden.tenant()) and payment.provider = %(p
 order by payment.id;
 
 -- name: claim_payment
--- Take the lease of a payment that has a next step; advice may take longer than a provider.
+-- Take the lease of a payment that has a next step; advice may take longer than a provider. What waits to be sent again
+-- (a refused connection, 429) waits its time; everything else its caller may do at once.
 update paywarden.payments as payment
 set fence = fence + 1, lease_until = paywarden.clock()
     + make_interval(secs => case when status = 'pending' then %(advice_lease_seconds)s::float8
                                   else %(lease_seconds)s::float8 end)
 where tenant_id = (select paywarden.tenant()) and id = %(id)s and next_step_at is not null
+  and (status <> 'submitting' or next_step_at <= paywarden.clock())
   and (lease_until is null or lease_until < paywarden.clock())
 returning payment.*, paywarden.quickstart_status(origin, bare, status) as quickstart_status;
 

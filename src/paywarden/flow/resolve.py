@@ -102,7 +102,7 @@ async def _learn(desk: Desk, payment: Payment, operation: Operation, known: Prov
         amount_minor=known.amount_minor,
         currency=known.currency,
         reason=known.failure_reason,
-        next_step_seconds=_backoff(desk, operation),
+        next_step_seconds=submit.backoff_seconds(desk, operation),
     )
     async with transaction(desk.pool, payment.tenant_id) as connection:
         await facts.lock_order(connection, payment.tenant_id, payment.provider_account, known.provider_id)
@@ -110,7 +110,7 @@ async def _learn(desk: Desk, payment: Payment, operation: Operation, known: Prov
         if booked is not None:
             await operations.record(connection, operation.id, "accepted", provider_id=known.provider_id)
         if booked is None or booked.next_step_at is not None:
-            await queue.plan(connection, payment.id, payment.fence, _backoff(desk, operation))
+            await queue.plan(connection, payment.id, payment.fence, submit.backoff_seconds(desk, operation))
 
 
 async def _not_found(desk: Desk, payment: Payment, operation: Operation) -> None:
@@ -136,10 +136,5 @@ async def _wait(
     async with transaction(desk.pool, payment.tenant_id) as connection:
         if reason is not None:
             await operations.record(connection, operation.id, "outcome_unknown", error=reason)
-        await queue.plan(connection, payment.id, payment.fence, seconds or _backoff(desk, operation))
+        await queue.plan(connection, payment.id, payment.fence, seconds or submit.backoff_seconds(desk, operation))
 
-
-def _backoff(desk: Desk, operation: Operation) -> float:
-    """Wait as long again as it has lasted, between the first and the longest wait of the settings."""
-    settings = desk.settings
-    return min(settings.fetch_backoff_max_seconds, max(settings.fetch_first_seconds, operation.age_seconds / 2))

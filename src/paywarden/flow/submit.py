@@ -147,7 +147,7 @@ async def record_answer(desk: Desk, payment: Payment, operation: Operation, answ
                 await operations.take_back_attempt(connection, operation.id, payment.fence, answer.reason)
                 await queue.plan(connection, payment.id, payment.fence, _retry_seconds(answer))
             case Declined() | Invalid() | Unknown():
-                await _leave_unknown(connection, payment, operation, answer.reason)
+                await _leave_unknown(connection, desk, payment, operation, answer.reason)
 
 
 def _retry_seconds(answer: Transient) -> float:
@@ -166,11 +166,11 @@ async def _accept(connection: Connection, desk: Desk, payment: Payment, operatio
         next_step_seconds=desk.settings.fetch_first_seconds,
     )
     if operation.kind == "confirm" and found.status == "requires_confirmation":
-        await _leave_unknown(connection, payment, operation, "the provider did not confirm")
+        await _leave_unknown(connection, desk, payment, operation, "the provider did not confirm")
         return
     await operations.record(connection, operation.id, "accepted", provider_id=found.provider_id)
     if await facts.apply(connection, payment.id, fact) is None:
-        await _leave_unknown(connection, payment, operation, "the answer disagrees with the request")
+        await _leave_unknown(connection, desk, payment, operation, "the answer disagrees with the request")
 
 
 async def _refuse(connection: Connection, payment: Payment, operation: Operation, answer: Declined | Invalid) -> None:
@@ -179,13 +179,25 @@ async def _refuse(connection: Connection, payment: Payment, operation: Operation
     await facts.apply(connection, payment.id, Fact("failed", "answer", reason=f"{kind}: {answer.reason}"))
 
 
-async def _leave_unknown(connection: Connection, payment: Payment, operation: Operation, reason: str) -> None:
+async def _leave_unknown(
+    connection: Connection, desk: Desk, payment: Payment, operation: Operation, reason: str
+) -> None:
     await operations.record(connection, operation.id, "outcome_unknown", error=reason)
     wanted = Move(
-        Status.OUTCOME_UNKNOWN, "lapse", "no_usable_answer", detail={"reason": reason}, next_step_seconds=0,
+        Status.OUTCOME_UNKNOWN,
+        "lapse",
+        "no_usable_answer",
+        detail={"reason": reason},
+        next_step_seconds=backoff_seconds(desk, operation),
         fence=payment.fence,
-    )  # fmt: skip
+    )
     await rows.move(connection, payment.id, wanted)
+
+
+def backoff_seconds(desk: Desk, operation: Operation) -> float:
+    """Wait as long again as it has lasted, between the first and the longest wait of the settings."""
+    settings = desk.settings
+    return min(settings.fetch_backoff_max_seconds, max(settings.fetch_first_seconds, operation.age_seconds / 2))
 
 
 async def send_again(desk: Desk, payment: Payment, operation: Operation) -> None:

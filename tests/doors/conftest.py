@@ -14,6 +14,7 @@ from paywarden.memory.embedder import UniversalSentenceEmbedder
 from paywarden.providers.rest import RestProvider
 from paywarden.settings import Settings
 from tests.doors.door import SETTLES_AFTER_SECONDS, Door, open_door
+from tests.doors.server import serving
 from tests.sandbox_process import SandboxProcess
 
 
@@ -68,4 +69,20 @@ async def door(door_desk: Desk, door_sandbox: SandboxProcess) -> AsyncIterator[D
     control = door_sandbox.control()
     async with open_door(build(open_desk), door_desk, control) as opened:
         yield opened
+    await control.close()
+
+
+@pytest.fixture
+async def served(door_desk: Desk, door_sandbox: SandboxProcess) -> AsyncIterator[Door]:
+    """The door on the real server; the sandbox sends its events there."""
+
+    @asynccontextmanager
+    async def open_desk() -> AsyncIterator[Desk]:
+        yield door_desk
+
+    app, control = build(open_desk), door_sandbox.control()
+    async with serving(app) as local:
+        await control.change_settings(webhook_url=f"{local.base_url}/webhooks/payments")
+        yield Door(app, door_desk, local, control)
+        await control.change_settings(webhook_url=None)
     await control.close()

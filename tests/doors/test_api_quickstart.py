@@ -110,11 +110,13 @@ class TestPayments:
             answer = await door.get(f"/payments/{identity}")
             assert (identity, answer.status_code, answer.json()["code"]) == (identity, 404, "not_found")
 
-    async def test_every_field_is_needed(self, door: Door) -> None:
-        for field in PAYMENT:
+    async def test_who_and_how_much_is_needed_and_the_currency_is_usd_unless_said(self, door: Door) -> None:
+        for field in ("user_id", "amount_cents"):
             answer = await door.post("/payments", {name: value for name, value in PAYMENT.items() if name != field})
             assert (answer.status_code, answer.json()["param"]) == (400, field)
         assert await door.count("payments") == 0
+        taken = await door.post("/payments", {"user_id": "u", "amount_cents": 2500})
+        assert (await door.get(f"/payments/{taken.json()['payment_id']}")).json()["currency"] == "usd"
 
     async def test_a_zero_decimal_currency_is_counted_in_its_own_units_and_not_covered(self, door: Door) -> None:
         answer = await door.post("/payments", {**PAYMENT, "currency": "jpy"})

@@ -6,6 +6,7 @@ import time
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from paywarden.api import problems
@@ -14,6 +15,8 @@ from paywarden.kit import ids
 
 _GIVEN_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _LOG = structlog.get_logger(__name__)
+# As web servers log a request whose caller is gone.
+_NOBODY_LEFT = 499
 
 
 class Envelope:
@@ -34,13 +37,12 @@ class Envelope:
             try:
                 await self._app(scope, receive, answer.send)
             except ClientDisconnect:
-                _LOG.info("the caller hung up")
+                await answer.end_with(problems.incomplete(request_id), scope, receive)
             except Exception:
                 _LOG.exception("request failed")
-                if answer.status is None:
-                    await problems.internal(request_id)(scope, receive, answer.send)
+                await answer.end_with(problems.internal(request_id), scope, receive)
             finally:
-                self._note(scope, answer.status or 499, time.perf_counter() - started)
+                self._note(scope, answer.status or _NOBODY_LEFT, time.perf_counter() - started)
 
     def _note(self, scope: Scope, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path_format", None)
@@ -56,6 +58,11 @@ class _Answer:
         self._send = send
         self._request_id = request_id
         self.status: int | None = None
+
+    async def end_with(self, response: Response, scope: Scope, receive: Receive) -> None:
+        """Answer, unless an answer has begun already."""
+        if self.status is None:
+            await response(scope, receive, self.send)
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":

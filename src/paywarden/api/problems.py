@@ -115,6 +115,11 @@ def internal(request_id: str) -> JSONResponse:
     return problem(request_id, 500, "internal_error", "Something went wrong", detail)
 
 
+def incomplete(request_id: str) -> JSONResponse:
+    """The problem for a body that broke off or is not framed as HTTP says; whoever hung up will not read it."""
+    return of_error(request_id, InvalidFieldError("body", "must arrive whole"))
+
+
 def install(app: FastAPI) -> None:
     """Answer every refusal of the framework and of ours as a problem."""
     app.add_exception_handler(PaywardenError, _on_own)

@@ -1,5 +1,6 @@
 """Submit: write the intention, commit (the point of no return), then call the provider, then record what it said."""
 
+import time
 from dataclasses import replace
 from typing import Literal
 
@@ -28,9 +29,10 @@ async def intend_and_send(desk: Desk, payment: Payment, kind: OperationKind) -> 
     """Store an operation with its exact bytes, move to ``submitting``, commit, send, record."""
     provider_id = await _provider_id_for(desk, payment, kind)
     request = desk.provider(payment.provider or "").prepare(_order(payment, kind, provider_id), _key(payment, kind))
+    began = time.monotonic()
     operation = await retrying(lambda: _pass_no_return(desk, payment, kind, request))
     if operation is not None:
-        await send(desk, payment, operation)
+        await _send(desk, payment, operation, began)
 
 
 def _key(payment: Payment, kind: OperationKind) -> str:
@@ -81,7 +83,7 @@ async def _pass_no_return(
         )
         if await rows.move(connection, payment.id, wanted) is None:
             return None
-        await operations.insert(connection, _operation_values(desk, locked, kind, request))
+        await operations.insert(connection, _operation_values(locked, kind, request))
         return await operations.latest(connection, payment.id)
 
 
@@ -102,7 +104,7 @@ async def _refused(connection: Connection, desk: Desk, payment: Payment, kind: O
     return True
 
 
-def _operation_values(desk: Desk, payment: Payment, kind: OperationKind, request: PreparedRequest) -> dict[str, object]:
+def _operation_values(payment: Payment, kind: OperationKind, request: PreparedRequest) -> dict[str, object]:
     return {
         "id": ids.new_uuid(),
         "payment_id": payment.id,
@@ -114,17 +116,23 @@ def _operation_values(desk: Desk, payment: Payment, kind: OperationKind, request
         "path": request.path,
         "body": request.body,
         "fence": payment.fence,
-        "lease_seconds": desk.settings.lease_seconds,
+        "lease_until": payment.lease_until,
     }
 
 
-async def send(desk: Desk, payment: Payment, operation: Operation) -> None:
-    """Send a committed intention once and record the answer. Not sent when the lease is shorter than the time-out."""
+async def _send(desk: Desk, payment: Payment, operation: Operation, began: float) -> None:
+    """Send a committed intention once and record the answer.
+
+    Not when less of the lease is left than the call may take: whoever stalled since ``began``, before the commit, may
+    wake when others have taken over, or when the provider has forgotten the key.
+    """
     timeout_seconds = desk.settings.provider_timeout_seconds
-    if operation.lease_left_seconds <= timeout_seconds:
-        return
-    request = PreparedRequest("POST", operation.path, operation.body, operation.idempotency_key)
-    answer = await desk.provider(operation.provider).send(request, timeout_seconds)
+    answer: Answer
+    if operation.lease_left_seconds - (time.monotonic() - began) <= timeout_seconds:
+        answer = Transient("the lease was too short to send", sent="no")
+    else:
+        request = PreparedRequest("POST", operation.path, operation.body, operation.idempotency_key)
+        answer = await desk.provider(operation.provider).send(request, timeout_seconds)
     await retrying(lambda: record_answer(desk, payment, operation, answer))
 
 
@@ -205,7 +213,7 @@ async def send_again(desk: Desk, payment: Payment, operation: Operation) -> None
 
     async def count() -> Operation | None:
         async with transaction(desk.pool, payment.tenant_id) as connection:
-            if not await operations.count_attempt(connection, operation.id, payment.fence, desk.settings.lease_seconds):
+            if not await operations.count_attempt(connection, operation.id, payment.fence, payment.lease_until):
                 return None
             wanted = Move(
                 Status.SUBMITTING,
@@ -219,9 +227,10 @@ async def send_again(desk: Desk, payment: Payment, operation: Operation) -> None
                 raise guard.StaleAuthorityError("The payment moved on.")
             return await operations.latest(connection, payment.id)
 
+    began = time.monotonic()
     counted = await retrying(count)
     if counted is not None:
-        await send(desk, replace(payment, status=Status.SUBMITTING), counted)
+        await _send(desk, replace(payment, status=Status.SUBMITTING), counted, began)
 
 
 async def raise_past_window(connection: Connection, payment: Payment, operation: Operation) -> None:

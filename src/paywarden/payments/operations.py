@@ -19,7 +19,7 @@ OperationKind = Literal["submit", "confirm", "refund"]
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """A stored intention. ``attempts`` counts only those that may have reached the provider."""
+    """A stored intention. ``attempts`` counts only those that may have reached the provider; its lease is the payment's."""
 
     id: UUID
     payment_id: UUID
@@ -59,9 +59,9 @@ async def all_of_payment(connection: Connection, payment_id: UUID) -> list[dict[
     return await (await connection.execute(SQL.operations_of_payment, {"payment_id": payment_id})).fetchall()
 
 
-async def count_attempt(connection: Connection, operation_id: UUID, fence: int, lease_seconds: float) -> bool:
+async def count_attempt(connection: Connection, operation_id: UUID, fence: int, lease_until: datetime | None) -> bool:
     """Count one more attempt of the same request before it is sent again; False when the fence is old."""
-    values = {"id": operation_id, "fence": fence, "lease_seconds": lease_seconds}
+    values = {"id": operation_id, "fence": fence, "lease_until": lease_until}
     return (await connection.execute(SQL.count_attempt, values)).rowcount == 1
 
 

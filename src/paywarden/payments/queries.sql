@@ -220,8 +220,7 @@ insert into paywarden.operations (
     tenant_id, id, payment_id, kind, provider, provider_account, our_reference, idempotency_key, path, body, attempts,
     first_sent_at, fence, lease_until)
 values ((select paywarden.tenant()), %(id)s, %(payment_id)s, %(kind)s, %(provider)s, %(provider_account)s,
-        %(our_reference)s, %(idempotency_key)s, %(path)s, %(body)s, 1, paywarden.clock(), %(fence)s,
-        paywarden.clock() + make_interval(secs => %(lease_seconds)s));
+        %(our_reference)s, %(idempotency_key)s, %(path)s, %(body)s, 1, paywarden.clock(), %(fence)s, %(lease_until)s);
 
 -- name: latest_operation
 -- The payment's present operation, with the age of its first sending and what is left of its lease.
@@ -247,7 +246,7 @@ order by id;
 update paywarden.operations as operation
 set attempts = attempts + 1, status = 'submitting', fence = %(fence)s, updated_at = paywarden.clock(),
     first_sent_at = coalesce(first_sent_at, paywarden.clock()),
-    lease_until = paywarden.clock() + make_interval(secs => %(lease_seconds)s)
+    lease_until = %(lease_until)s
 where tenant_id = (select paywarden.tenant()) and id = %(id)s and fence <= %(fence)s
   and status in ('submitting', 'outcome_unknown');
 

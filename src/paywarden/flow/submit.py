@@ -69,7 +69,7 @@ async def _pass_no_return(
     """The point of no return. Re-reads tenant, principal, mandates, policy and approvals; None: it was refused."""
     async with transaction(desk.pool, payment.tenant_id) as connection:
         locked = await rows.lock_with_original(connection, payment.id)
-        if locked is None or locked.fence != payment.fence:
+        if locked is None or (locked.fence, locked.status) != (payment.fence, payment.status):
             return None
         if await _refused(connection, desk, locked, kind):
             return None

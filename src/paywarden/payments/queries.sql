@@ -73,10 +73,16 @@ set oversight = %(oversight)s, decided_by = %(decided_by)s, policy_version = %(p
 where tenant_id = (select paywarden.tenant()) and id = %(id)s;
 
 -- name: write_provider_id
--- The provider's id, over NULL only.
-update paywarden.payments set provider_payment_id = %(provider_payment_id)s, updated_at = paywarden.clock()
-where tenant_id = (select paywarden.tenant()) and id = %(id)s
-  and (provider_payment_id is null or provider_payment_id = %(provider_payment_id)s);
+-- The provider's id, over NULL only, and only one that no other payment of this kind has.
+update paywarden.payments as payment
+set provider_payment_id = %(provider_payment_id)s, updated_at = paywarden.clock()
+where payment.tenant_id = (select paywarden.tenant()) and payment.id = %(id)s
+  and (payment.provider_payment_id is null or payment.provider_payment_id = %(provider_payment_id)s)
+  and not exists (
+      select from paywarden.payments as other
+      where other.tenant_id = payment.tenant_id and other.provider = payment.provider
+        and other.provider_account = payment.provider_account and other.kind = payment.kind
+        and other.provider_payment_id = %(provider_payment_id)s and other.id <> payment.id);
 
 -- name: reserve_refundable
 -- Set aside part of a charge for a refund, if that much is left of it.

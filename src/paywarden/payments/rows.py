@@ -245,7 +245,7 @@ async def record_decision(
 
 
 async def write_provider_id(connection: Connection, payment_id: UUID, provider_payment_id: str) -> bool:
-    """Write the provider's id over NULL; False when another one is there already."""
+    """Write the provider's id over NULL; False when another one is there, or another payment has it already."""
     values = {"id": payment_id, "provider_payment_id": provider_payment_id}
     return (await connection.execute(SQL.write_provider_id, values)).rowcount == 1
 

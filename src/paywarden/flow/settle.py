@@ -12,6 +12,7 @@ from paywarden.kit.errors import (
     NotFoundError,
     NotSettledAtProviderError,
     PaymentDeclinedError,
+    PaymentDeniedError,
     StateConflictError,
 )
 from paywarden.kit.states import BEFORE_SUBMIT, Status
@@ -40,8 +41,17 @@ async def confirm(desk: Desk, actor: Actor, payment_id: UUID) -> Payment:
 
     claimed = await retrying(claim)
     if claimed is not None and claimed.status is Status.REQUIRES_ACTION:
-        await submit.intend_and_send(desk, claimed, "confirm")
+        await _confirm(desk, claimed)
     return await advance.drive(desk, actor.tenant_id, payment_id)
+
+
+async def _confirm(desk: Desk, claimed: Payment) -> None:
+    try:
+        await submit.intend_and_send(desk, claimed, "confirm")
+    except PaymentDeniedError:
+        async with transaction(desk.pool, claimed.tenant_id) as connection:
+            await queue.plan(connection, claimed.id, claimed.fence, None)
+        raise
 
 
 async def cancel(desk: Desk, actor: Actor, payment_id: UUID) -> Payment:

@@ -8,6 +8,7 @@ from paywarden.db.transaction import retrying, transaction
 from paywarden.flow import facts, guard
 from paywarden.flow.desk import Connection, Desk
 from paywarden.flow.facts import Fact
+from paywarden.identity import tenants
 from paywarden.kit import ids
 from paywarden.kit.errors import PaymentDeniedError
 from paywarden.kit.states import Status
@@ -209,10 +210,16 @@ def backoff_seconds(desk: Desk, operation: Operation) -> float:
 
 
 async def send_again(desk: Desk, payment: Payment, operation: Operation) -> None:
-    """Send the same stored bytes under the same key once more, inside the provider's key window."""
+    """Send the same stored bytes under the same key once more, inside the provider's key window.
+
+    Not while the tenant is suspended: then it waits, as it is.
+    """
 
     async def count() -> Operation | None:
         async with transaction(desk.pool, payment.tenant_id) as connection:
+            if not await _tenant_active(connection, payment):
+                await queue.plan(connection, payment.id, payment.fence, backoff_seconds(desk, operation))
+                return None
             if not await operations.count_attempt(connection, operation.id, payment.fence, payment.lease_until):
                 return None
             wanted = Move(
@@ -231,6 +238,11 @@ async def send_again(desk: Desk, payment: Payment, operation: Operation) -> None
     counted = await retrying(count)
     if counted is not None:
         await _send(desk, replace(payment, status=Status.SUBMITTING), counted, began)
+
+
+async def _tenant_active(connection: Connection, payment: Payment) -> bool:
+    tenant = await tenants.find(connection, payment.tenant_id)
+    return tenant is not None and tenant["status"] == "active"
 
 
 async def raise_past_window(connection: Connection, payment: Payment, operation: Operation) -> None:

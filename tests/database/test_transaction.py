@@ -86,7 +86,7 @@ async def test_a_cancelled_task_leaves_nothing_behind(pool: Pool) -> None:
     await inserted.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
-        await asyncio.wait_for(task, 5)
+        await asyncio.wait_for(task, 30)
     assert await tenants(pool) == []
 
 

@@ -33,13 +33,6 @@ def test_a_card_number_is_refused_wherever_it_stands(card: str, separator: str, 
         assert card not in refused.value.detail
 
 
-# What the kit does not see yet; strict, so that whoever teaches it must delete these lines.
-UNSEEN = pytest.mark.xfail(
-    strict=True, reason="kit.text reads ASCII digits with single blanks or hyphens, whole runs only"
-)
-
-
-@UNSEEN
 @pytest.mark.parametrize(
     "separator",
     ["  ", ".", "/", "\t", "\n", "\u00a0", "\u2011", "\u2013", "\u2009", "_", ",", "--"],
@@ -49,13 +42,11 @@ def test_a_card_number_is_refused_with_any_one_separator(separator: str) -> None
     assert contains_card_number(grouped("4242424242424242", separator))
 
 
-@UNSEEN
 @pytest.mark.parametrize("zero", [0xFF10, 0x0660, 0x0966, 0x1D7CE], ids=hex)
 def test_a_card_number_is_refused_in_any_script(zero: int) -> None:
     assert contains_card_number("".join(chr(zero + int(digit)) for digit in "4242424242424242"))
 
 
-@UNSEEN
 @pytest.mark.parametrize(
     "text", ["order 12 4242 4242 4242 4242", "4242 4242 4242 4242 12/29 123", "4242-4242-4242-4242 203"]
 )
@@ -94,7 +85,6 @@ def test_what_is_no_id_is_refused_by_name(value: str) -> None:
     assert refused.value.param == "customer"
 
 
-@pytest.mark.xfail(strict=True, reason="clean_id promises no blank edges and lets them pass")
 @pytest.mark.parametrize("value", [" a", "a ", "\u00a0a", "a\u2003"], ids=ascii)
 def test_an_id_has_no_blank_edges(value: str) -> None:
     with pytest.raises(InvalidFieldError):

@@ -215,7 +215,11 @@ async def test_the_request_goes_out_as_it_was_stored_with_the_key_beside_it() ->
 
 
 async def test_neither_log_nor_answer_holds_the_key(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.DEBUG):
+    with (
+        caplog.at_level(logging.DEBUG),
+        caplog.at_level(logging.DEBUG, "httpx"),
+        caplog.at_level(logging.DEBUG, "httpcore"),
+    ):
         answers = [await send(script) for script in (http(200, body()), http(500, KEY.encode()), b"", b"junk")]
     assert "/v1/payments" in caplog.text
     assert KEY not in caplog.text + repr(answers)

@@ -7,7 +7,13 @@ from paywarden.kit.errors import InvalidFieldError
 
 MAX_ID_CHARACTERS = 255
 MAX_TEXT_CHARACTERS = 20_000
-_DIGITS_RUN = re.compile(r"(?<![0-9])[0-9](?:[ -]?[0-9]){12,18}(?![0-9])")
+# Whole numbers, also with single blanks or hyphens; and what is grouped like a card whatever stands between the groups.
+_GAP = r"[^0-9A-Za-z]{1,3}"
+_CARD_LIKE = (
+    re.compile(r"(?<![0-9])(?=([0-9](?:[ -]?[0-9]){12,18}(?![0-9])))"),
+    re.compile(rf"(?<![0-9])(?=([0-9]{{4}}{_GAP}[0-9]{{4}}{_GAP}[0-9]{{4}}{_GAP}[0-9]{{4}}(?![0-9])))"),
+    re.compile(rf"(?<![0-9])(?=([0-9]{{4}}{_GAP}[0-9]{{6}}{_GAP}[0-9]{{5}}(?![0-9])))"),
+)
 
 
 def clean_id(value: str, param: str) -> str:
@@ -23,6 +29,8 @@ def clean_text(value: str, param: str) -> str:
 def _clean(value: str, param: str, limit: int, *, allow_lines: bool) -> str:
     if not value or len(value) > limit or not value.strip():
         raise InvalidFieldError(param, f"must have 1 to {limit:,} characters and not be blank")
+    if not allow_lines and value != value.strip():
+        raise InvalidFieldError(param, "must not begin or end with a blank")
     if any(_forbidden(character, allow_lines) for character in value):
         raise InvalidFieldError(param, "must not contain control characters or lone surrogates")
     if contains_card_number(value):
@@ -37,12 +45,18 @@ def _forbidden(character: str, allow_lines: bool) -> bool:
 
 
 def contains_card_number(value: str) -> bool:
-    """Whether 13 to 19 digits, perhaps in groups, pass the Luhn check (ISO/IEC 7812-1) and begin like a card."""
-    for match in _DIGITS_RUN.finditer(value):
-        digits = re.sub("[ -]", "", match.group())
-        if digits[0] in "23456" and _luhn(digits):
-            return True
+    """Whether 13 to 19 digits of any script pass the Luhn check (ISO/IEC 7812-1) and begin like a card."""
+    plain = "".join(_ascii_digit(character) for character in value)
+    for pattern in _CARD_LIKE:
+        for match in pattern.finditer(plain):
+            digits = re.sub("[^0-9]", "", match.group(1))
+            if digits[0] in "23456" and _luhn(digits):
+                return True
     return False
+
+
+def _ascii_digit(character: str) -> str:
+    return character if character.isascii() else str(unicodedata.digit(character, character))
 
 
 def _luhn(digits: str) -> bool:

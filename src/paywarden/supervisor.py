@@ -46,7 +46,7 @@ class Child(Protocol):
 class Program:
     """A program in a session of its own. It is told secrets by ``environment``, never by ``command``.
 
-    What it prints goes to our standard error; our standard output belongs to the ready line.
+    Its log goes to our standard error. Our standard output belongs to the ready line: what it prints there is dropped.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class Program:
             self._command,
             env=self._environment,
             stdin=subprocess.DEVNULL,
-            stdout=2,
+            stdout=subprocess.DEVNULL,
             start_new_session=True,
             preexec_fn=ended_with_parent(signal.SIGKILL),  # noqa: PLW1509 - one system call, and no import or lock
         )

@@ -61,6 +61,9 @@ def up(
 
     def run() -> None:
         settings = _settings(data, port=port, host=host)
+        if not as_json and "log_level" not in settings.model_fields_set:
+            # A person is reading: what goes well is not worth a line.
+            settings = settings.model_copy(update={"log_level": "warning"})
         logs.configure(settings.log_level, settings.secrets())
         stack.up(stack.Wanted(settings, as_json, not no_demo))
 

@@ -123,6 +123,7 @@ class Stack:
             "PAYWARDEN_HOST": settings.host,
             "PAYWARDEN_PORT": str(settings.port),
             "PAYWARDEN_DATA_DIR": str(self.folder),
+            "PAYWARDEN_LOG_LEVEL": settings.log_level,
             "PAYMENT_API_KEY": _secret_of(settings.payment_api_key, self.folder / "payment_api.key"),
             "PAYMENT_WEBHOOK_SECRET": _secret_of(settings.payment_webhook_secret, self.folder / "webhook.secret"),
         }

@@ -67,6 +67,7 @@ def _compare(traffic: Traffic, ours: dict[str, Any], book: dict[str, Any], broke
     outcome = Outcome(succeeded=sum(row["status"] == "succeeded" for row in ours.values()), charged=len(charges))
     outcome.note("one key, two payments", traffic.contradicted)
     outcome.note("told to be declined", traffic.declined)
+    outcome.note("neither an answer nor a request to retry", traffic.unexpected)
     outcome.note("acknowledged, but not in our book", sorted(told - set(ours)))
     outcome.note("in our book, but nobody's", sorted(set(ours) - told))
     outcome.note("not final", [f"{name} {row['status']}" for name, row in ours.items() if row["status"] != "succeeded"])

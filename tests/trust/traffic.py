@@ -25,6 +25,7 @@ class Traffic:
     refused: dict[str, int] = field(default_factory=dict)
     contradicted: list[str] = field(default_factory=list)
     declined: list[str] = field(default_factory=list)
+    unexpected: list[str] = field(default_factory=list)
 
     async def run(self) -> None:
         """Returns when every payment is acknowledged."""
@@ -62,7 +63,9 @@ class Traffic:
         if response.status_code == 402:
             self.declined.append(key)
             return {}
-        assert response.status_code in {409, 503}, response.text
+        patience = response.headers.get("retry-after", "")
+        if response.status_code not in {409, 503} or not patience.isdigit():
+            self.unexpected.append(f"{response.status_code} {response.text}")
         return None
 
     def _acknowledge(self, key: str, payment_id: str) -> None:

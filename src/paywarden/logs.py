@@ -16,6 +16,8 @@ from paywarden.kit.text import contains_card_number
 
 _REDACTED = "[redacted]"
 _CARD = "[card]"
+# Taking out anything shorter would hide ordinary words, and show by the gaps what the value is.
+_SHORTEST_SECRET = 6
 # Their INFO lines hold whole URLs, their DEBUG lines headers.
 _TALKATIVE = ("httpx", "httpcore", "hpack", "asyncio", "psycopg", "psycopg.pool")
 _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
@@ -33,7 +35,7 @@ class Scrubber:
     """Takes out of a rendered line what must never be in a log: the given values, and whatever looks like a secret."""
 
     def __init__(self, secrets: Iterable[str]) -> None:
-        forms = {form for secret in secrets for form in _forms(secret) if form}
+        forms = {form for secret in secrets for form in _forms(secret) if len(form) >= _SHORTEST_SECRET}
         longest_first = sorted(forms, key=len, reverse=True)
         self._values = re.compile("|".join(map(re.escape, longest_first))) if longest_first else None
 

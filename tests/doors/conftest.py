@@ -1,9 +1,11 @@
 """A desk over a real database and a real sandbox, and the HTTP door in front of it."""
 
+import logging
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 
 import pytest
+import structlog
 
 from paywarden.api.application import build
 from paywarden.db.pool import Pool
@@ -50,8 +52,20 @@ def door_settings(settings: Settings, door_sandbox: SandboxProcess) -> Settings:
 
 
 @pytest.fixture
+def quiet() -> Iterator[None]:
+    """Without a configuration structlog prints every failure with all its locals, which takes longer than the tests."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    yield
+    structlog.reset_defaults()
+
+
+@pytest.fixture
 async def door_desk(
-    pool: Pool, door_settings: Settings, door_embedder: UniversalSentenceEmbedder, door_sandbox: SandboxProcess
+    quiet: None,
+    pool: Pool,
+    door_settings: Settings,
+    door_embedder: UniversalSentenceEmbedder,
+    door_sandbox: SandboxProcess,
 ) -> AsyncIterator[Desk]:
     provider = RestProvider(door_sandbox.url, door_sandbox.api_key)
     yield Desk(door_settings, pool, {DEFAULT_PROVIDER: provider}, shipped(), RulesAdviser(), door_embedder)

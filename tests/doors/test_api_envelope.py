@@ -40,10 +40,10 @@ async def test_a_request_id_is_on_every_answer(door: Door) -> None:
     assert given.headers["X-Request-Id"] == "my.trace_7-b"
 
 
-@pytest.mark.parametrize("given", ["", "a b", "x" * 65, "ä", 'a"b', "<script>", "4111 1111", "a;b"])
-async def test_a_strange_request_id_is_replaced(door: Door, given: str) -> None:
-    answer = await door.local.get("/healthz", headers=[(b"X-Request-Id", given.encode())])
-    assert OUR_ID.fullmatch(answer.headers["X-Request-Id"])
+async def test_a_strange_request_id_is_replaced(door: Door) -> None:
+    for given in ("", "a b", "x" * 65, "ä", 'a"b', "<script>", "4111 1111", "a;b"):
+        answer = await door.local.get("/healthz", headers=[(b"X-Request-Id", given.encode())])
+        assert OUR_ID.fullmatch(answer.headers["X-Request-Id"]), given
 
 
 async def test_the_request_id_is_found_again_in_the_audit_events(door: Door) -> None:

@@ -6,7 +6,7 @@
 from collections.abc import Sequence
 
 from paywarden.db.transaction import retrying, transaction
-from paywarden.flow import facts, guard, submit
+from paywarden.flow import facts, submit
 from paywarden.flow.desk import Desk
 from paywarden.flow.facts import Fact
 from paywarden.kit.states import Status
@@ -26,10 +26,14 @@ async def pick_up(desk: Desk, payment: Payment) -> None:
     if operation.attempts == 0:
         await submit.send_again(desk, payment, operation)
         return
+    await retrying(lambda: _nobody_knows(desk, payment, operation))
+
+
+async def _nobody_knows(desk: Desk, payment: Payment, operation: Operation) -> None:
     async with transaction(desk.pool, payment.tenant_id) as connection:
-        await operations.record(connection, operation.id, "outcome_unknown", error="no answer was recorded")
         wanted = Move(Status.OUTCOME_UNKNOWN, "lapse", "recovery", next_step_seconds=0, fence=payment.fence)
-        await rows.move(connection, payment.id, wanted)
+        if await rows.move(connection, payment.id, wanted) is not None:
+            await operations.record(connection, operation.id, "outcome_unknown", error="no answer was recorded")
 
 
 async def resolve(desk: Desk, payment: Payment) -> None:
@@ -124,17 +128,17 @@ async def _not_found(desk: Desk, payment: Payment, operation: Operation) -> None
     elif operation.age_seconds < _RESEND_AFTER_SECONDS:
         await _wait(desk, payment, operation, "not found yet", seconds=_RESEND_AFTER_SECONDS)
     else:
-        try:
-            await submit.send_again(desk, payment, operation)
-        except guard.StaleAuthorityError:
-            return
+        await submit.send_again(desk, payment, operation)
 
 
 async def _wait(
     desk: Desk, payment: Payment, operation: Operation, reason: str | None, seconds: float | None = None
 ) -> None:
-    async with transaction(desk.pool, payment.tenant_id) as connection:
-        if reason is not None:
-            await operations.record(connection, operation.id, "outcome_unknown", error=reason)
-        await queue.plan(connection, payment.id, payment.fence, seconds or submit.backoff_seconds(desk, operation))
+    async def plan() -> None:
+        async with transaction(desk.pool, payment.tenant_id) as connection:
+            wait_seconds = seconds or submit.backoff_seconds(desk, operation)
+            planned = await queue.plan(connection, payment.id, payment.fence, wait_seconds)
+            if planned and reason is not None:
+                await operations.record(connection, operation.id, "outcome_unknown", error=reason)
 
+    await retrying(plan)

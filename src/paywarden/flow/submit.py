@@ -217,6 +217,9 @@ async def send_again(desk: Desk, payment: Payment, operation: Operation) -> None
 
     async def count() -> Operation | None:
         async with transaction(desk.pool, payment.tenant_id) as connection:
+            locked = await rows.lock_with_original(connection, payment.id)
+            if locked is None or (locked.fence, locked.status) != (payment.fence, payment.status):
+                return None
             if not await _tenant_active(connection, payment):
                 await queue.plan(connection, payment.id, payment.fence, backoff_seconds(desk, operation))
                 return None
@@ -230,8 +233,8 @@ async def send_again(desk: Desk, payment: Payment, operation: Operation) -> None
                 keep_lease=True,
                 fence=payment.fence,
             )
-            if payment.status is not Status.SUBMITTING and await rows.move(connection, payment.id, wanted) is None:
-                raise guard.StaleAuthorityError("The payment moved on.")
+            if payment.status is not Status.SUBMITTING:
+                await rows.move(connection, payment.id, wanted)
             return await operations.latest(connection, payment.id)
 
     began = time.monotonic()

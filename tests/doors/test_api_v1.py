@@ -237,6 +237,16 @@ class TestStory:
         nothing = {"since": "2020-01-01T00:00:00Z", "until": "2020-01-02T00:00:00+02:00"}
         assert (await admin.post("/v1/reconciliation/runs", nothing)).json()["books"] == []
 
+    async def test_one_payment_is_reconciled_on_demand(self, door: Door, admin: Caller) -> None:
+        async with door.settling_at_once():
+            charge = (await admin.charge()).json()
+        found = await admin.post(f"/v1/payments/{charge['id']}/reconcile")
+        assert (found.status_code, found.json()["object"]) == (200, "payment_reconciliation")
+        assert (found.json()["payment"], found.json()["discrepancies"]) == (charge["id"], [])
+        seen = (await admin.get(f"/v1/payments/{charge['id']}")).json()["status"]
+        assert seen == found.json()["status"]
+        assert (await admin.post(f"/v1/payments/{absent_id('pay')}/reconcile")).status_code == 404
+
 
 class TestMemoryAndDecisions:
     async def test_notes_with_facts_are_an_administrators(self, door: Door, admin: Caller) -> None:

@@ -66,6 +66,17 @@ class ReconciliationObject(TypedDict):
     findings: list[dict[str, Any]]
 
 
+class PaymentReconciliationObject(TypedDict):
+    """One payment at the provider, here and in the ledger, after the provider was asked."""
+
+    object: Literal["payment_reconciliation"]
+    payment: str
+    status: str
+    provider_payment_id: str | None
+    transfers: int
+    discrepancies: list[dict[str, Any]]
+
+
 class DiscrepancyObject(TypedDict):
     """A difference that waits for somebody."""
 
@@ -137,6 +148,18 @@ def reconciliation_object(report: Mapping[str, Any]) -> ReconciliationObject:
         "matched": report["matched"],
         "books": report["books"],
         "findings": report["findings"],
+    }
+
+
+def payment_reconciliation_object(found: Mapping[str, Any]) -> PaymentReconciliationObject:
+    """What all sides have of one payment."""
+    return {
+        "object": "payment_reconciliation",
+        "payment": found["payment"],
+        "status": found["status"],
+        "provider_payment_id": found["provider_payment_id"],
+        "transfers": found["transfers"],
+        "discrepancies": found["discrepancies"],
     }
 
 

@@ -7,16 +7,18 @@ from starlette.responses import JSONResponse
 
 from paywarden.api import documented
 from paywarden.api.access import TheActor, TheDesk
-from paywarden.api.fields import Body, Instant, PageSize, example
+from paywarden.api.fields import Body, Instant, PageSize, example, path_id
 from paywarden.api.pages import Page, after, first_of, page, whole
 from paywarden.api.render.ledger import (
     AccountObject,
     DiscrepancyObject,
+    PaymentReconciliationObject,
     ReconciliationObject,
     TransferObject,
     TrialBalanceObject,
     account_object,
     discrepancy_object,
+    payment_reconciliation_object,
     reconciliation_object,
     transfer_object,
     trial_balance_object,
@@ -88,6 +90,19 @@ async def run(desk: TheDesk, actor: TheActor, body: NewRun | None = None) -> JSO
     """Every difference stays open as a discrepancy until it is gone."""
     period = body or NewRun()
     return JSONResponse(reconciliation_object(await reconcile.run(desk, actor, period.since, period.until)))
+
+
+@router.post(
+    "/payments/{payment_id}/reconcile",
+    operation_id="reconcilePayment",
+    summary="Ask the provider about one payment now",
+    response_model=PaymentReconciliationObject,
+    responses=documented.WRITE,
+)
+async def run_one(desk: TheDesk, actor: TheActor, payment_id: str) -> JSONResponse:
+    """What the provider proves is booked; what does not agree stays open as a discrepancy."""
+    found = await reconcile.one(desk, actor, path_id("pay", payment_id, "There is no such payment."))
+    return JSONResponse(payment_reconciliation_object(found))
 
 
 @router.get(

@@ -19,6 +19,7 @@ from paywarden.payments import rows
 from paywarden.payments.rows import Move, Payment
 from paywarden.providers.port import ProviderStatus
 from paywarden.reconciliation import discrepancies
+from paywarden.reviews import reviews
 from paywarden.webhooks import inbox
 
 _TARGET: dict[ProviderStatus, Status] = {
@@ -97,13 +98,14 @@ async def _succeed(connection: Connection, payment: Payment, fact: Fact) -> Paym
         return payment
     if unexpected:
         await _raise(connection, payment, "success_without_request", status=payment.status, source=fact.source)
+        await reviews.close(connection, payment.id, "canceled")
     return await _move(connection, payment, Status.SUCCEEDED, fact, late=late or payment.status in FINAL) or payment
 
 
 async def _book_success(connection: Connection, payment: Payment, fact: Fact) -> bool | None:
     """Post the hold and the money once; whether it was late, or None when it was booked before."""
     intent = Post(
-        hold_id=payment.hold_id or payment.id,
+        hold_id=payment.hold_id,
         payment_id=payment.id,
         operation=payment.public_id,
         fact_kind="succeeded",
@@ -117,13 +119,21 @@ async def _book_success(connection: Connection, payment: Payment, fact: Fact) ->
         return None
     if outcome.result != "ok":
         raise RuntimeError(f"the ledger answered {outcome.result} to a fact")
+    if outcome.below_floor is not None:
+        await discrepancies.open_discrepancy(connection, "below_floor", outcome.below_floor, payment_id=payment.id)
     await rows.book_captured(connection, payment.id, payment.amount_minor)
     if payment.original_payment_id is not None:
-        was_reserved = payment.status not in FINAL
-        await rows.book_refunded(
-            connection, payment.original_payment_id, payment.amount_minor, was_reserved=was_reserved
-        )
+        await _book_refunded(connection, payment, payment.original_payment_id)
     return outcome.late
+
+
+async def _book_refunded(connection: Connection, refund: Payment, original_id: UUID) -> None:
+    """Count a refund on its original; more than was captured is the truth, and somebody must look."""
+    was_reserved = refund.status not in FINAL
+    await rows.book_refunded(connection, original_id, refund.amount_minor, was_reserved=was_reserved)
+    original = await rows.find(connection, original_id)
+    if original is not None and original.refundable_minor < 0:
+        await _raise(connection, original, "refunded_more_than_captured", refund=refund.public_id)
 
 
 async def _fail(connection: Connection, payment: Payment, fact: Fact) -> Payment:

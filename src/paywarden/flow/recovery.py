@@ -96,8 +96,9 @@ async def expire(desk: Desk, tenant_id: UUID, payment_id: UUID) -> None:
             await rows.lock_with_original(connection, payment_id)
             wanted = Move(Status.EXPIRED, "lapse", "clock", reason="expired")
             moved = await rows.move(connection, payment_id, wanted)
+            # Also when the payment has moved on: an overdue review that stays open would be due for ever.
+            await reviews.close(connection, payment_id, "expired")
             if moved is not None:
-                await reviews.close(connection, payment_id, "expired")
                 await facts.give_back(connection, moved, "expired")
 
     await retrying(once)

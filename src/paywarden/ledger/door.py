@@ -28,7 +28,9 @@ async def write(connection: Connection, intents: Sequence[Intent]) -> list[Outco
 
 
 def _outcome(answer: dict[str, Any]) -> Outcome:
-    return Outcome(answer["result"], answer.get("accounts"), bool(answer.get("late")), answer)
+    return Outcome(
+        answer["result"], answer.get("accounts"), bool(answer.get("late")), answer.get("below_floor"), answer
+    )
 
 
 async def accounts(connection: Connection) -> list[dict[str, Any]]:

@@ -60,9 +60,12 @@ class Reserve:
 
 @dataclass(frozen=True, slots=True)
 class Post:
-    """Post (part of) a hold and book what goes with it; ``fact`` always books, a capture may be refused."""
+    """Post (part of) a hold and book what goes with it; ``fact`` always books, also without a hold (``hold_id`` None).
 
-    hold_id: UUID
+    A capture may be refused.
+    """
+
+    hold_id: UUID | None
     payment_id: UUID | None
     operation: str
     fact_kind: str
@@ -99,11 +102,16 @@ Intent = Reserve | Post | Void | Book
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The door's answer to one intent. ``accounts`` names what was short, ``late`` a fact the hold no longer covers."""
+    """The door's answer to one intent.
+
+    ``accounts`` names what was short, ``late`` a fact the hold no longer covers, ``below_floor`` the accounts that are
+    below their floor after a fact took from them.
+    """
 
     result: Result
     accounts: str | None = None
     late: bool = False
+    below_floor: str | None = None
     detail: dict[str, Any] = field(default_factory=dict)
 
 
@@ -164,7 +172,7 @@ _MOST_HOLD_LINES = 16
 def _post(intent: Post) -> dict[str, Any]:
     return _booking(intent, _MOST_HOLD_LINES) | {
         "op": "post",
-        "hold_id": str(intent.hold_id),
+        "hold_id": _text(intent.hold_id),
         "amount_minor": check_amount_minor(intent.amount_minor),
         "fact": intent.fact,
         "final": intent.final,

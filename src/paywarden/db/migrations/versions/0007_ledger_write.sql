@@ -237,6 +237,7 @@ declare
     v_line record;
     v_late boolean;
     v_place integer := 0;
+    v_below text;
 begin
     if exists (select from paywarden.transfers
                where tenant_id = v_tenant and operation = p_intent ->> 'operation'
@@ -249,6 +250,10 @@ begin
     if v_late and not v_fact then
         return jsonb_build_object('result', case when v_hold.id is null then 'invalid'
             when v_hold.status <> 'pending' then 'conflict' else 'insufficient' end, 'status', v_hold.status);
+    end if;
+    if v_hold.id is null then
+        -- A provider may prove what we never held anything for.
+        p_intent := p_intent - 'hold_id';
     end if;
     for v_line in
         select debit_account_id, credit_account_id, held_account_id from paywarden.hold_lines
@@ -274,7 +279,14 @@ begin
         perform paywarden.ledger_release(
             v_hold.id, v_hold.remaining - case when v_late then 0 else v_amount end, 'posted');
     end if;
-    return jsonb_build_object('result', 'ok', 'late', v_late);
+    select string_agg(distinct account.code, ', ' order by account.code) into v_below
+    from paywarden.transfers as transfer
+    join paywarden.accounts as account on account.tenant_id = v_tenant
+        and account.id = case when account.normal = 'debit' then credit_account_id else debit_account_id end
+    where transfer.tenant_id = v_tenant and transfer.operation = p_intent ->> 'operation'
+      and transfer.fact_kind = p_intent ->> 'fact_kind'
+      and account.balance - account.held < account.floor and (v_late or account.book <> 'authority');
+    return jsonb_build_object('result', 'ok', 'late', v_late, 'below_floor', v_below);
 end
 $$;
 

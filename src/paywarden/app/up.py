@@ -188,7 +188,7 @@ def _announce(stack: Stack) -> None:
 
 def _greet(line: Mapping[str, str | None], stack: Stack) -> None:
     print(
-        f"Paywarden is ready at {line['url']} (OpenAPI: {line['url']}/docs)\n"
+        f"Paywarden is ready at {line['url']} (OpenAPI: {line['url']}/openapi.json)\n"
         f"  administrator's key   {stack.key_file}\n"
         f"  read-only SQL         psql '{line['database_url']}'\n"
         f"  sandbox provider      {line['sandbox_url']}\n"

@@ -88,6 +88,7 @@ class PaymentCheck(TypedDict):
     status: str
     advice_needed: bool
     oversight: str | None
+    decided_by: list[str]
     reason: str | None
     policy_version: str
 

@@ -1,6 +1,7 @@
 """The schema's revisions: numbered SQL files in ``migrations/versions``. Adding the next file is all it takes."""
 
 from dataclasses import dataclass
+from functools import cache
 from importlib import resources
 from typing import Any
 
@@ -39,4 +40,9 @@ async def is_current(connection: psycopg.AsyncConnection[Any]) -> bool:
     if not await cursor.fetchone():
         return False
     await cursor.execute("select version_num from alembic.alembic_version")
-    return await cursor.fetchone() == revisions()[-1].number
+    return await cursor.fetchone() == _last_number()
+
+
+@cache
+def _last_number() -> str:
+    return revisions()[-1].number

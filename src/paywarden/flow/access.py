@@ -37,6 +37,9 @@ async def authenticate(pool: Pool, key_text: str) -> Principal:
 async def quickstart_principal(desk: Desk) -> Principal:
     """The keyless principal of the quick start, made with its stated mandate at first use."""
     async with transaction(desk.pool, QUICKSTART_TENANT_ID) as connection:
+        known = await principals.by_name(connection, "service", KEYLESS_NAME)
+        if known is not None:
+            return known
         principal = await principals.ensure(connection, "service", KEYLESS_NAME, ["initiate", "settle"])
         await _ensure_mandate(connection, principal)
     return principal

@@ -2,14 +2,18 @@
 
 from typing import Any
 
+from paywarden.db.revisions import is_current
 from paywarden.db.transaction import system_transaction
 from paywarden.flow.desk import Desk
+from paywarden.kit.errors import OverloadedError
 from paywarden.payments import queue
 
 
 async def ready(desk: Desk) -> dict[str, Any]:
-    """Raises OverloadedError when the database is not reachable in the roles this process needs."""
+    """Raises OverloadedError when the database is not reachable, or not at this program's revision."""
     async with system_transaction(desk.pool) as connection:
+        if not await is_current(connection):
+            raise OverloadedError("The database is at another revision; migrate it.", retry_after_seconds=5)
         backlog = await queue.backlog(connection)
     return {"database": "ok", "due_payments": backlog["due"]}
 

@@ -86,6 +86,7 @@ async def check(desk: Desk, actor: Actor, wanted: Ask) -> dict[str, Any]:
         "advice_needed": advice_needed,
         "oversight": payment.oversight,
         "reason": payment.reason,
+        "decided_by": payment.decided_by,
         "policy_version": desk.policies.version,
     }
 

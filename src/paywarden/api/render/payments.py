@@ -47,6 +47,7 @@ class PaymentCheckObject(TypedDict):
     status: str
     advice_needed: bool
     oversight: str | None
+    decided_by: list[str]
     reason: str | None
     policy_version: str
 
@@ -89,6 +90,7 @@ def payment_check_object(found: dict[str, Any]) -> PaymentCheckObject:
         "status": found["status"],
         "advice_needed": found["advice_needed"],
         "oversight": found["oversight"],
+        "decided_by": found["decided_by"],
         "reason": found["reason"],
         "policy_version": found["policy_version"],
     }

@@ -19,7 +19,7 @@ OperationKind = Literal["submit", "confirm", "refund"]
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """A stored intention. ``attempts`` counts only those that may have reached the provider; its lease is the payment's."""
+    """A stored intention. ``attempts`` counts those that may have reached the provider; its lease is the payment's."""
 
     id: UUID
     payment_id: UUID

@@ -34,10 +34,9 @@ FRESH_KEY: Mistake = (
 )
 NO_ANSWER_IS_NO: Mistake = (
     "flow/submit.py",
-    "            case Declined() | Invalid() if operation.attempts == 1:\n"
-    "                await _refuse(connection, payment, operation, answer)\n",
-    "            case Declined() | Invalid() | Unknown():\n"
-    "                await _refuse(connection, payment, operation, answer)\n",
+    "            case Declined() | Invalid() | Unknown():\n",
+    "            case Unknown():\n                await _refuse(connection, payment, operation, answer)\n"
+    "            case Declined() | Invalid():\n",
 )
 
 

@@ -22,8 +22,8 @@ __all__ = ["desk", "embedder", "flow_settings", "reaper", "sandbox", "stage", "w
 
 
 @pytest.fixture(scope="session")
-def embedder() -> Iterator[UniversalSentenceEmbedder]:
-    yield UniversalSentenceEmbedder()
+def embedder() -> UniversalSentenceEmbedder:
+    return UniversalSentenceEmbedder()
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from paywarden.cli.command import CANNOT_RUN, DONE, REFUSED, AsJson, DataFolder, Url
+from paywarden.demo.cases import DEFAULT_COUNT, SAMPLE_SIZE
 
 if TYPE_CHECKING:
     from rich.console import Group, RenderableType
@@ -27,9 +28,7 @@ _REASONS_SHOWN = 3
 def demo(
     url: Url = None,
     data: DataFolder = None,
-    count: Annotated[
-        int | None, typer.Option("--count", min=1, max=300, help="How many messages; default all.")
-    ] = None,
+    count: Annotated[int, typer.Option("--count", min=1, max=SAMPLE_SIZE, help="How many messages.")] = DEFAULT_COUNT,
     mark_done: Annotated[Path | None, typer.Option("--mark-done", hidden=True)] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -54,7 +53,7 @@ def demo(
     raise typer.Exit(DONE if matched else REFUSED)
 
 
-def _play_and_show(url: str | None, data: Path | None, count: int | None, as_json: bool) -> bool:
+def _play_and_show(url: str | None, data: Path | None, count: int, as_json: bool) -> bool:
     """Play, print, and say whether the provider's book and ours agree."""
     import asyncio
 
@@ -102,11 +101,12 @@ def _outcomes(report: "Report") -> "Table":
     """Payments by kind, outcome and oversight, with the money."""
     from rich.table import Table
 
+    from paywarden.cli.screen import LINES
     from paywarden.demo.cases import CURRENCY
     from paywarden.demo.report import asked_minor
     from paywarden.kit.money import display
 
-    drawn = Table(header_style="bold", pad_edge=False)
+    drawn = Table(box=LINES, header_style="bold", pad_edge=False)
     for heading in ("", "outcome", "decided by"):
         drawn.add_column(heading)
     for heading in ("payments", "money"):
@@ -114,18 +114,17 @@ def _outcomes(report: "Report") -> "Table":
     charged = len(report.charged), sum(report.charged)
     drawn.add_row("charges", "paid", "policy alone", str(charged[0]), display(charged[1], CURRENCY))
     for result, oversight in report.lines():
-        found = [each for each in report.of(result) if each.oversight == oversight]
+        found = report.line(result, oversight)
         money = display(asked_minor(found), CURRENCY)
         drawn.add_row("refunds", _WORDS[result], _decider(found[0]), str(len(found)), money)
     return drawn
 
 
 def _decider(outcome: "Outcome") -> str:
-    if outcome.oversight is not None:
-        words = {"autonomous": "policy alone", "advised": "policy, on advice", "reviewed": "policy, on a person's yes"}
-        return words.get(outcome.oversight, outcome.oversight)
-    waiting = {"in_review": "nobody yet", "denied": "a rule or a person"}
-    return waiting.get(outcome.result, "-")
+    if outcome.result == "denied":
+        return "a person's no" if outcome.oversight == "reviewed" else "a rule"
+    words = {"autonomous": "policy alone", "advised": "policy, on advice", "reviewed": "policy, on a person's yes"}
+    return words.get(outcome.oversight or "", "nobody yet")
 
 
 def _why(report: "Report") -> "Table":

@@ -24,7 +24,7 @@ _SOURCES = {
     "refund": "sent to the provider",
     "confirm": "confirmed to the provider",
     "answer": "the provider answered",
-    "event": "the provider's event",
+    "webhook": "the provider's event",
     "fetch": "the provider was asked",
     "statement": "the provider's statement",
     "manual": "settled by hand",
@@ -66,7 +66,7 @@ def _head(dossier: Dossier) -> RenderableType:
     for name, value in _head_lines(dossier, payment):
         lines.add_row(name, cell(value))
     title = Text(f"{payment['kind'].capitalize()} of {payment['display']}: ") + cell(payment["status"])
-    return Panel(lines, title=title, title_align="left")
+    return Panel(lines, title=title, title_align="left", expand=False)
 
 
 def _head_lines(dossier: Dossier, payment: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -134,19 +134,23 @@ def _opinion(decision: Mapping[str, Any], currency: str) -> Text:
     """What the adviser said and what the code left of it."""
     given, counts = decision["advice"]["given"], decision["advice"]
     model = f" ({decision['model']})" if decision.get("model") else ""
-    said = Text("The adviser ") + cell(f"{decision['adviser']}{model} said ")
-    said += cell(given["verdict"])
+    said = cell(f"The adviser “{decision['adviser']}”{model} said: ") + cell(given["verdict"])
     if given["verdict"] == "approve":
         said += cell(f" {amount(given['amount_minor'], currency)}")
-    said += cell(f", confidence {given['confidence']} of 100: {given['reason']}", "")
+    said += cell(f" (confidence {given['confidence']} of 100). {given['reason']}")
     if counts["verdict"] != given["verdict"]:
         said += cell(f" It does not stand: {counts['reason']}", "red")
     return said
 
 
 def _rules(dossier: Dossier) -> Iterator[RenderableType]:
-    if dossier["checks"]:
-        yield table(dossier["checks"], {"rule": "rule", "result": "result", "found": "detail"})
+    """What decided, line by line; the rules that merely found nothing wrong in one sentence."""
+    telling = [row for row in dossier["checks"] if row["result"] != "pass" or row["rule"].startswith("policy.")]
+    passed = dict.fromkeys(row["rule"] for row in dossier["checks"] if row not in telling)
+    if telling:
+        yield table(telling, {"rule": "rule", "result": "result", "found": "detail"})
+    if passed:
+        yield cell(f"Nothing wrong by: {', '.join(passed)}")
 
 
 def _people(dossier: Dossier) -> Iterator[RenderableType]:

@@ -91,20 +91,19 @@ def reconcile(
 def draw_reconciliation(run: "Mapping[str, Any]") -> "RenderableType":
     """The books side by side, and what differs."""
     from rich.console import Group
+    from rich.text import Text
 
     from paywarden.cli.screen import amount, table
 
-    books = table(
-        run["books"],
-        {
-            "currency": "currency",
-            "ledger >": "ledger_display",
-            "provider >": "provider_display",
-            "difference >": lambda row: amount(row["difference_minor"], row["currency"]),
-        },
-        title=f"Provider's book against the ledger: {run['matched']} payments match",
-    )
+    heading = Text(f"Provider's book against the ledger: {run['matched']} payments match", style="bold")
+    columns: Columns = {
+        "currency": "currency",
+        "ledger >": "ledger_display",
+        "provider >": "provider_display",
+        "difference >": lambda row: amount(row["difference_minor"], row["currency"]),
+    }
+    books = table(run["books"], columns)
     if not run["findings"]:
-        return books
-    columns: Columns = {"difference": "kind", "about": "subject", "ledger": "ours_minor", "provider": "theirs_minor"}
-    return Group(books, table(run["findings"], columns, title="What differs"))
+        return Group(heading, books)
+    differs: Columns = {"difference": "kind", "about": "subject", "ledger": "ours_minor", "provider": "theirs_minor"}
+    return Group(heading, books, Text("What differs", style="bold"), table(run["findings"], differs))

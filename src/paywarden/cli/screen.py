@@ -4,6 +4,7 @@ import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TextIO
 
+from rich import box
 from rich.console import Console, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -14,6 +15,7 @@ Read = str | Callable[[Mapping[str, Any]], Any]
 Columns = Mapping[str, Read]
 # Wide enough for ids when the output goes to a file or a pipe.
 _PIPE_COLUMNS = 200
+LINES = box.SIMPLE_HEAD
 _STYLES = {
     "succeeded": "green",
     "active": "green",
@@ -67,16 +69,16 @@ def _visible(character: str) -> str:
     return "\N{REPLACEMENT CHARACTER}" if unicodedata.category(character) in {"Cc", "Cf", "Cs"} else character
 
 
-def table(rows: Iterable[Mapping[str, Any]], columns: Columns, title: str | None = None) -> RenderableType:
+def table(rows: Iterable[Mapping[str, Any]], columns: Columns) -> RenderableType:
     """Rows under headings; a heading that ends in `` >`` is a column of figures. Nothing to show is said in words."""
-    drawn = Table(title=title, title_justify="left", title_style="bold", header_style="bold", pad_edge=False)
+    drawn = Table(box=LINES, header_style="bold", pad_edge=False)
     for heading in columns:
         name, figures = heading.removesuffix(" >"), heading.endswith(" >")
         whole = figures or name == "id"
         drawn.add_column(name, justify="right" if figures else "left", no_wrap=whole, overflow="fold")
     for row in rows:
         drawn.add_row(*(cell(_value(row, read)) for read in columns.values()))
-    return drawn if drawn.row_count else Text(f"{title or 'Nothing'}: none." if title else "Nothing to show.")
+    return drawn if drawn.row_count else Text("Nothing to show.")
 
 
 def _value(row: Mapping[str, Any], read: Read) -> Any:

@@ -9,11 +9,11 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Literal, TypeVar
 
 from paywarden.client import AsyncPaywarden, PaywardenApiError
-from paywarden.client.objects import Limit, Payment
-from paywarden.demo.cases import CURRENCY, Case, load_cases, record_of
+from paywarden.client.objects import Dossier, Limit, Payment
+from paywarden.demo.cases import CURRENCY, DEFAULT_COUNT, Case, load_cases, record_of
 from paywarden.demo.report import Outcome, Report, Result
 from paywarden.kit import ids
 from paywarden.kit.clock import rfc3339, utc_now
@@ -23,26 +23,31 @@ CONCURRENCY = 8
 _KEY_SECONDS = 3600
 _SETTLE_SECONDS = 30.0
 _LOOK_AGAIN_SECONDS = 0.3
-_FINAL = frozenset({"succeeded", "failed", "canceled", "expired", "denied"})
+_MOVING = frozenset({"pending", "reserved", "submitting", "outcome_unknown", "processing"})
+_REFUSALS = frozenset({"denied", "insufficient", "declined", "state_conflict"})
+_RESULTS: dict[str, Result] = {"succeeded": "refunded", "in_review": "in_review", "needs_facts": "in_review"}
 # Per payment and per day: an advised refund may be 100.00 by the shipped policies, this mandate ends a little above.
-_MANDATES = {"charge": (50_000, 100_000_000), "refund": (15_000, 10_000_000)}
+_MANDATES = {"charge": (50_000, 100_000_000), "refund": (12_000, 10_000_000)}
 _VERDICTS = 2
 
 T = TypeVar("T")
+# By the number of the case and, where a case has several, a number of its own.
+Payments = dict[tuple[int, int], Payment]
 Progress = Callable[[str, int, int], None]
 """Told what is being done, how much of it is done, and how much there is."""
 
 
 @dataclass(slots=True)
 class _World:
-    """A run: who acts, what is known so far."""
+    """A run: who acts, and what is known so far."""
 
     run: str
     admin: AsyncPaywarden
     agent: AsyncPaywarden
     started_at: str
     progress: Progress
-    charges: dict[int, list[Payment]] = field(default_factory=dict)
+    charges: Payments = field(default_factory=dict)
+    refunds: Payments = field(default_factory=dict)
     outcomes: dict[int, Outcome] = field(default_factory=dict)
 
     def customer(self, case: Case) -> str:
@@ -52,8 +57,8 @@ class _World:
         return f"ORD-{self.run}-{case.number:03}"
 
 
-async def play(url: str, admin_key: str, progress: Progress, count: int | None = None) -> Report:
-    """Play ``count`` messages (all by default). Raises PaywardenApiError, PaywardenUnreachableError."""
+async def play(url: str, admin_key: str, progress: Progress, count: int = DEFAULT_COUNT) -> Report:
+    """Play ``count`` messages. Raises PaywardenApiError, PaywardenUnreachableError."""
     began = time.monotonic()
     cases = load_cases(count)
     async with AsyncPaywarden(url, admin_key) as admin, _agent_of(url, admin) as agent:
@@ -61,8 +66,9 @@ async def play(url: str, admin_key: str, progress: Progress, count: int | None =
         await _each(world, "Customers pay and write", cases, lambda case: _set_up(world, case))
         await _settle(world, "The provider confirms the payments", world.charges)
         await _each(world, "The agent asks for refunds", cases, lambda case: _ask_refund(world, case))
-        await _give_verdicts(world)
-        await _settle_refunds(world)
+        await _give_verdicts(world, cases)
+        await _settle(world, "The provider confirms the refunds", world.refunds)
+        await _each(world, "What became of them", cases, lambda case: _look(world, case))
         return await _report(world, cases, time.monotonic() - began)
 
 
@@ -103,8 +109,8 @@ async def _ensure_mandates(admin: AsyncPaywarden, agent_id: str) -> None:
 async def _set_up(world: _World, case: Case) -> None:
     """The customer pays and writes; our own systems note what they know."""
     customer, reference = world.customer(case), world.reference(case)
-    world.charges[case.number] = [
-        await world.agent.charge(
+    for number in range(1, case.charges + 1):
+        world.charges[case.number, number] = await world.agent.charge(
             case.amount_minor,
             CURRENCY,
             customer,
@@ -112,29 +118,26 @@ async def _set_up(world: _World, case: Case) -> None:
             reference=reference,
             idempotency_key=f"{customer}-charge-{number}",
         )
-        for number in range(1, case.charges + 1)
-    ]
     await world.agent.add_note(customer, case.message, source="support desk")
-    record = record_of(case, world.charges[case.number][0]["id"], reference, world.started_at)
+    record = record_of(case, world.charges[case.number, 1]["id"], reference, world.started_at)
     if record is not None:
         await world.admin.add_note(customer, record.content, trust="record", source="order book", facts=record.facts)
 
 
-async def _settle(world: _World, what: str, payments: dict[int, list[Payment]]) -> None:
-    """Wait until the provider's events have ended these payments, with a limit; what is left is seen as it is."""
-    waiting = [(number, place) for number, group in payments.items() for place in range(len(group))]
-    total = len(waiting)
+async def _settle(world: _World, what: str, payments: Payments) -> None:
+    """Wait, with a limit, until the provider's events have ended what moves; what is left is seen as it is."""
+    moving = [spot for spot, payment in payments.items() if payment["status"] in _MOVING]
+    total = len(moving)
     until = time.monotonic() + _SETTLE_SECONDS
 
     async def look(spot: tuple[int, int]) -> None:
-        number, place = spot
-        payments[number][place] = await world.agent.get_payment(payments[number][place]["id"])
+        payments[spot] = await world.agent.get_payment(payments[spot]["id"])
 
-    while waiting and time.monotonic() < until:
-        await _all(waiting, look)
-        waiting = [(number, place) for number, place in waiting if payments[number][place]["status"] not in _FINAL]
-        world.progress(what, total - len(waiting), total)
-        if waiting:
+    while moving and time.monotonic() < until:
+        await _all(moving, look)
+        moving = [spot for spot in moving if payments[spot]["status"] in _MOVING]
+        world.progress(what, total - len(moving), total)
+        if moving:
             await asyncio.sleep(_LOOK_AGAIN_SECONDS)
 
 
@@ -142,12 +145,12 @@ async def _settle(world: _World, what: str, payments: dict[int, list[Payment]]) 
 
 
 async def _ask_refund(world: _World, case: Case) -> None:
-    charge = world.charges[case.number][-1]
+    charge = world.charges[case.number, case.charges]
     if charge["status"] != "succeeded":
         world.outcomes[case.number] = Outcome(case, "not_asked", f"the charge is {charge['status']}", None, None)
         return
     try:
-        refund = await world.agent.refund(
+        world.refunds[case.number, 1] = await world.agent.refund(
             charge["id"],
             case.refund_minor,
             CURRENCY,
@@ -156,73 +159,86 @@ async def _ask_refund(world: _World, case: Case) -> None:
             idempotency_key=f"{world.customer(case)}-refund",
         )
     except PaywardenApiError as refused:
-        world.outcomes[case.number] = await _refused(world, case, refused)
-        return
-    world.outcomes[case.number] = await _seen(world, case, refund)
+        await _take_refusal(world, case, refused)
 
 
-async def _refused(world: _World, case: Case, refused: PaywardenApiError) -> Outcome:
-    if refused.code not in {"denied", "insufficient", "declined", "state_conflict"}:
+async def _take_refusal(world: _World, case: Case, refused: PaywardenApiError) -> None:
+    """A refusal is an outcome like any other; what is no refusal ends the demo."""
+    if refused.code not in _REFUSALS:
         raise refused
-    rule = str(refused.extra.get("rule") or refused.code)
-    return Outcome(case, "denied", rule, None, refused.extra.get("payment"))
+    payment = refused.extra.get("payment")
+    if payment is None:
+        world.outcomes[case.number] = Outcome(case, "denied", refused.detail, None, None)
+    else:
+        world.refunds[case.number, 1] = await world.agent.get_payment(payment)
 
 
-async def _seen(world: _World, case: Case, refund: Payment) -> Outcome:
-    results: dict[str, Result] = {"succeeded": "refunded", "in_review": "in_review", "needs_facts": "in_review"}
-    ended: Result = "denied" if refund["status"] in _FINAL else "on_its_way"
-    result = results.get(refund["status"], ended)
-    return Outcome(case, result, await _reason(world, refund), refund["oversight"], refund["id"])
+# ---- What a person does
 
 
-async def _reason(world: _World, refund: Payment) -> str:
-    """What the adviser said if it was asked, else the rules that decided."""
-    if refund["status"] == "denied":
-        return str(refund["reason"])
-    advice = (await world.agent.get_dossier(refund["id"]))["advice"]
-    return str(advice["reason"]) if advice else ", ".join(refund["decided_by"])
-
-
-# ---- What a person does, and what the provider confirms
-
-
-async def _give_verdicts(world: _World) -> None:
+async def _give_verdicts(world: _World, cases: Sequence[Case]) -> None:
     """The administrator, a person, approves what the records support and rejects what they contradict: a few each."""
-    held = [outcome for outcome in world.outcomes.values() if outcome.result == "in_review"]
-    supported = [outcome for outcome in held if outcome.case.truth == "match"]
-    supported.sort(key=lambda outcome: -outcome.case.refund_minor)
-    contradicted = [outcome for outcome in held if outcome.case.truth == "contradict"]
-    for outcome in supported[:_VERDICTS]:
-        await _give_verdict(world, outcome, "approve", "Checked with the warehouse: the records are right.")
-    for outcome in contradicted[:_VERDICTS]:
-        await _give_verdict(world, outcome, "reject", "Our records say otherwise; the customer was told.")
+    held = [case for case in cases if _status(world, case) == "in_review"]
+    supported = [case for case in held if case.truth == "match"]
+    supported.sort(key=lambda case: -case.refund_minor)
+    contradicted = [case for case in held if case.truth == "contradict"]
+    for case in supported[:_VERDICTS]:
+        await _give_verdict(world, case, "approve", "Checked with the warehouse: the records are right.")
+    for case in contradicted[:_VERDICTS]:
+        await _give_verdict(world, case, "reject", "Our records say otherwise; the customer was told.")
 
 
-async def _give_verdict(world: _World, outcome: Outcome, verdict: Any, reason: str) -> None:
-    payment_id = outcome.payment or ""
+def _status(world: _World, case: Case) -> str | None:
+    refund = world.refunds.get((case.number, 1))
+    return refund["status"] if refund else None
+
+
+async def _give_verdict(world: _World, case: Case, verdict: Literal["approve", "reject"], reason: str) -> None:
+    payment_id = world.refunds[case.number, 1]["id"]
     (review,) = (await world.admin.get_dossier(payment_id))["reviews"]
-    await world.admin.give_verdict(review["id"], verdict, reason)
-    world.outcomes[outcome.case.number] = await _seen(world, outcome.case, await world.admin.get_payment(payment_id))
+    await world.admin.give_verdict(review["id"], verdict, reason, action_digest=review["action_digest"])
+    world.refunds[case.number, 1] = await world.admin.get_payment(payment_id)
 
 
-async def _settle_refunds(world: _World) -> None:
-    moving = [outcome for outcome in world.outcomes.values() if outcome.result == "on_its_way"]
-    payments = {each.case.number: [await world.agent.get_payment(each.payment or "")] for each in moving}
-    await _settle(world, "The provider confirms the refunds", payments)
-    for outcome in moving:
-        world.outcomes[outcome.case.number] = await _seen(world, outcome.case, payments[outcome.case.number][0])
+# ---- What became of them
+
+
+async def _look(world: _World, case: Case) -> None:
+    """The outcome of a case. A person's no counts as reviewed."""
+    refund = world.refunds.get((case.number, 1))
+    if refund is None:
+        return
+    dossier = await world.agent.get_dossier(refund["id"])
+    rejected = any(verdict["verdict"] == "reject" for verdict in dossier["verdicts"])
+    oversight = "reviewed" if rejected else refund["oversight"]
+    world.outcomes[case.number] = Outcome(case, _result(refund), _reason(dossier), oversight, refund["id"])
+
+
+def _result(refund: Payment) -> Result:
+    ended: Result = "on_its_way" if refund["status"] in _MOVING else "denied"
+    return _RESULTS.get(refund["status"], ended)
+
+
+def _reason(dossier: Dossier) -> str:
+    """What a person said, else the adviser, else the rule. A limit of a mandate comes before any opinion."""
+    payment, decision = dossier["payment"], dossier["advice"]
+    if dossier["verdicts"]:
+        return str(dossier["verdicts"][-1]["reason"])
+    over_limit = payment["status"] == "denied" and not str(payment["reason"]).startswith("adviser_")
+    if decision is None or over_limit:
+        return payment["reason"] or ", ".join(payment["decided_by"])
+    return str(decision["advice"]["reason"])
 
 
 async def _report(world: _World, cases: Sequence[Case], seconds: float) -> Report:
     outcomes = [world.outcomes[case.number] for case in cases]
-    charges = [charge for group in world.charges.values() for charge in group]
     advised = [each for each in outcomes if (each.result, each.oversight) == ("refunded", "advised")]
     telling = [each for each in advised if each.case.intent == "request_refund"] or advised
     return Report(
         run=world.run,
         agent=AGENT,
         seconds=seconds,
-        charged=[charge["amount_minor"] for charge in charges if charge["status"] == "succeeded"],
+        charged=[charge["amount_minor"] for charge in world.charges.values() if charge["status"] == "succeeded"],
         outcomes=outcomes,
         reconciliation=dict(await world.admin.reconcile(since=world.started_at)),
         dossier=await world.admin.get_dossier(telling[0].payment or "") if telling else None,

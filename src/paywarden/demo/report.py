@@ -1,5 +1,6 @@
 """What became of the messages, in figures: by outcome, by oversight, in money."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -7,6 +8,9 @@ from typing import Any, Literal
 
 from paywarden.demo.cases import CURRENCY, Case
 from paywarden.kit.money import display
+
+_MONEY = re.compile(r"\$[0-9][0-9,]*\.[0-9]{2}")
+_ORDER = re.compile(r"ORD-[0-9a-f]+-[0-9]+")
 
 Result = Literal["refunded", "in_review", "denied", "on_its_way", "not_asked"]
 RESULTS: tuple[Result, ...] = ("refunded", "in_review", "denied", "on_its_way", "not_asked")
@@ -35,14 +39,17 @@ class Report:
     reconciliation: Mapping[str, Any]
     dossier: Mapping[str, Any] | None
 
-    def of(self, result: Result, oversight: str | None = None) -> list[Outcome]:
-        """The outcomes with this result (and oversight)."""
-        found = [outcome for outcome in self.outcomes if outcome.result == result]
-        return [outcome for outcome in found if oversight in (None, outcome.oversight)]
+    def of(self, result: Result) -> list[Outcome]:
+        """The outcomes with this result."""
+        return [outcome for outcome in self.outcomes if outcome.result == result]
+
+    def line(self, result: Result, oversight: str | None) -> list[Outcome]:
+        """The outcomes with this result that were decided at this oversight."""
+        return [outcome for outcome in self.of(result) if outcome.oversight == oversight]
 
     def reasons(self, result: Result) -> list[tuple[str, int]]:
-        """Why, with how often, the most frequent first."""
-        return Counter(outcome.reason for outcome in self.of(result)).most_common()
+        """Why, with how often, the most frequent first; what differs from order to order is left out."""
+        return Counter(_general(outcome.reason) for outcome in self.of(result)).most_common()
 
     def as_json(self) -> dict[str, Any]:
         """For machines; amounts in minor units of usd."""
@@ -64,7 +71,7 @@ class Report:
         return sorted(seen, key=lambda line: (RESULTS.index(line[0]), line[1] or ""))
 
     def _line(self, result: Result, oversight: str | None) -> dict[str, Any]:
-        found = [outcome for outcome in self.of(result) if outcome.oversight == oversight]
+        found = self.line(result, oversight)
         return {
             "result": result,
             "oversight": oversight,
@@ -72,6 +79,10 @@ class Report:
             "amount_minor": asked_minor(found),
             "display": display(asked_minor(found), CURRENCY),
         }
+
+
+def _general(reason: str) -> str:
+    return _ORDER.sub("the order", _MONEY.sub("$...", reason)).replace("order the order", "the order")
 
 
 def asked_minor(outcomes: Iterable[Outcome]) -> int:

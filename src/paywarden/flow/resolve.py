@@ -125,7 +125,7 @@ async def _not_found(desk: Desk, payment: Payment, operation: Operation) -> None
         async with transaction(desk.pool, payment.tenant_id) as connection:
             await submit.raise_past_window(connection, payment, operation)
         await _wait(desk, payment, operation, "not found, and past the provider's key window")
-    elif operation.age_seconds < _RESEND_AFTER_SECONDS:
+    elif operation.attempts > 0 and operation.age_seconds < _RESEND_AFTER_SECONDS:
         await _wait(desk, payment, operation, "not found yet", seconds=_RESEND_AFTER_SECONDS)
     else:
         await submit.send_again(desk, payment, operation)

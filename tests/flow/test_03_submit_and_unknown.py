@@ -392,6 +392,14 @@ async def test_a_zombie_does_not_take_back_anothers_attempt(world: World) -> Non
     assert operation_of(world, zombie)["attempts"] == 2
 
 
+async def test_what_is_unknown_and_was_never_sent_is_sent(world: World) -> None:
+    """Its sender proved late that it had not sent it, when its successor had given up on the outcome already."""
+    payment = await unknown(world)
+    world.edit("update paywarden.operations set attempts = 0, first_sent_at = null where payment_id = %s", payment.id)
+    (paid,) = await world.settle(payment)
+    await world.check_books([paid], charged=1)
+
+
 async def test_a_zombies_silence_does_not_undo_a_conclusion(world: World) -> None:
     payment = await unknown(world)
     zombie, stale = await world.stage.find(payment.id), await latest(world, payment)

@@ -188,6 +188,17 @@ class TestReservations:
         only = await door.post("/agents/a/mark-paid", {"reference": "bank slip 8"})
         assert only.json() == {"id": first, "status": "paid"}
 
+    async def test_a_key_names_the_job_it_settled(self, door: Door) -> None:
+        await door.post("/agents/a/reserve?amount_cents=100")
+        first = await door.post("/agents/a/mark-paid", {}, **{"Idempotency-Key": "settle-1"})
+        later = (await door.post("/agents/a/reserve?amount_cents=200")).json()["id"]
+        again = await door.post("/agents/a/mark-paid", {}, **{"Idempotency-Key": "settle-1"})
+        assert (again.status_code, again.json()) == (200, first.json())
+        assert again.headers["Idempotent-Replayed"] == "true"
+        assert (await door.get(f"/payments/{later}")).json()["status"] == "reserved"
+        other = await door.post("/agents/a/mark-paid", {"id": later}, **{"Idempotency-Key": "settle-1"})
+        assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
+
     async def test_no_such_job(self, door: Door) -> None:
         await door.post("/agents/a/reserve?amount_cents=100")
         for identity in (absent_id("pay"), "job_does_not_exist", absent_id("rev")):

@@ -552,7 +552,7 @@ async def test_mark_paid_believes_the_provider_only(world: World) -> None:
     assert (await world.stage.find(payment.id)).status is Status.PROCESSING
     assert world.account("revenue") == (0, 0)
     await world.stage.sandbox.advance_clock(3601)
-    paid = await settle.mark_paid(world.stage.desk, world.stage.agent, "agent-1", None, None)
+    paid = (await settle.mark_paid(world.stage.desk, world.stage.agent, "agent-1", None, None)).payment
     assert paid.quickstart_status == "paid"
     await world.check_books([paid], charged=1)
     assert replace(paid, late=False) == paid

@@ -156,9 +156,20 @@ async def _store_once(
 
 
 async def _replay(connection: Connection, actor: Actor, request: IdempotentRequest) -> Payment:
+    payment = await earlier(connection, actor, request)
+    if payment is None:
+        raise IdempotencyInProgressError("The key is being stored; retry in a moment.", retry_after_seconds=1)
+    return payment
+
+
+async def earlier(connection: Connection, actor: Actor, request: IdempotentRequest) -> Payment | None:
+    """The payment of an earlier request with this key, None for a new key.
+
+    Raises IdempotencyKeyReusedError for another request, IdempotencyInProgressError while the first is answered.
+    """
     stored = await idempotency.look_up(connection, actor.principal.id, request.key)
     if stored is None:
-        raise IdempotencyInProgressError("The key is being stored; retry in a moment.", retry_after_seconds=1)
+        return None
     if stored.fingerprint != request.fingerprint:
         raise IdempotencyKeyReusedError("This Idempotency-Key was used for another request; use a new key.")
     if stored.running:

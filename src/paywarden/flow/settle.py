@@ -4,11 +4,13 @@ from uuid import UUID
 
 from paywarden.audit import events
 from paywarden.db.transaction import retrying, transaction
-from paywarden.flow import advance, facts, submit
+from paywarden.flow import advance, ask, facts, submit
+from paywarden.flow.ask import Asked
 from paywarden.flow.desk import Actor, Connection, Desk
 from paywarden.flow.facts import Fact
 from paywarden.kit.errors import (
     AmbiguousJobError,
+    IdempotencyInProgressError,
     NotFoundError,
     NotSettledAtProviderError,
     PaymentDeclinedError,
@@ -17,7 +19,8 @@ from paywarden.kit.errors import (
 )
 from paywarden.kit.states import BEFORE_SUBMIT, Status
 from paywarden.kit.text import clean_id
-from paywarden.payments import queue, rows
+from paywarden.payments import idempotency, queue, rows
+from paywarden.payments.idempotency import IdempotentRequest
 from paywarden.payments.rows import Move, Payment
 from paywarden.reviews import reviews
 
@@ -87,20 +90,40 @@ async def _cancel(connection: Connection, actor: Actor, payment_id: UUID) -> Pay
     return moved
 
 
-async def mark_paid(desk: Desk, actor: Actor, agent_id: str, payment_id: UUID | None, reference: str | None) -> Payment:
+async def mark_paid(
+    desk: Desk,
+    actor: Actor,
+    agent_id: str,
+    payment_id: UUID | None,
+    reference: str | None,
+    request: IdempotentRequest | None = None,
+) -> Asked:
     """Settle exactly one payable job of an agent: the one named, or the only one.
 
     A job without a provider is settled by hand, with principal and reference. A job at the provider is confirmed or
-    fetched and becomes paid on the provider's evidence only. Raises NotFoundError, AmbiguousJobError,
-    NotSettledAtProviderError, PaymentDeclinedError.
+    fetched and becomes paid on the provider's evidence only. A key names the job it settled: a repeat is answered with
+    that job, however many others there are by then. Raises NotFoundError, AmbiguousJobError,
+    NotSettledAtProviderError, PaymentDeclinedError, IdempotencyKeyReusedError.
     """
     actor.principal.require("settle")
     if reference is not None:
         clean_id(reference, "reference")
+    settled = None if request is None else await _settled_before(desk, actor, request)
+    if settled is not None:
+        return Asked(settled, replayed=True)
     job = await _one_job(desk, actor, agent_id, payment_id)
     if job.bare:
-        return await retrying(lambda: _settle_by_hand(desk, actor, job.id, reference))
-    return await _settle_at_provider(desk, actor, job)
+        return Asked(await retrying(lambda: _settle_by_hand(desk, actor, job.id, reference, request)), replayed=False)
+    paid = await _settle_at_provider(desk, actor, job)
+    if request is not None:
+        async with transaction(desk.pool, actor.tenant_id) as connection:
+            await idempotency.register(connection, actor.principal.id, request, paid.id, lease_seconds=0)
+    return Asked(paid, replayed=False)
+
+
+async def _settled_before(desk: Desk, actor: Actor, request: IdempotentRequest) -> Payment | None:
+    async with transaction(desk.pool, actor.tenant_id) as connection:
+        return await ask.earlier(connection, actor, request)
 
 
 async def _one_job(desk: Desk, actor: Actor, agent_id: str, payment_id: UUID | None) -> Payment:
@@ -116,8 +139,14 @@ async def _one_job(desk: Desk, actor: Actor, agent_id: str, payment_id: UUID | N
     return jobs[0]
 
 
-async def _settle_by_hand(desk: Desk, actor: Actor, payment_id: UUID, reference: str | None) -> Payment:
+async def _settle_by_hand(
+    desk: Desk, actor: Actor, payment_id: UUID, reference: str | None, request: IdempotentRequest | None
+) -> Payment:
     async with transaction(desk.pool, actor.tenant_id) as connection:
+        if request is not None and not await idempotency.register(
+            connection, actor.principal.id, request, payment_id, lease_seconds=0
+        ):
+            raise IdempotencyInProgressError("The same request is just being answered.", retry_after_seconds=1)
         fact = Fact("succeeded", "manual", reason=reference, principal_id=actor.principal.id)
         settled = await facts.apply(connection, payment_id, fact)
         await events.record(

@@ -59,9 +59,10 @@ async def reserve(
     responses=documented.PAY,
 )
 async def mark_paid(
-    desk: TheDesk, actor: TheActor, agent_id: AgentId, _: OptionalKey, body: MarkPaid | None = None
+    request: Request, desk: TheDesk, actor: TheActor, agent_id: AgentId, key: OptionalKey, body: MarkPaid | None = None
 ) -> JSONResponse:
     """The one named, or the only one. A job at the provider becomes paid on the provider's evidence only."""
     named = None if body is None or body.id is None else path_id("pay", body.id, _NO_JOB)
     reference = None if body is None else body.reference
-    return JSONResponse(reservation(await settle.mark_paid(desk, actor, agent_id, named, reference)))
+    settled = await settle.mark_paid(desk, actor, agent_id, named, reference, await keyed(request, key))
+    return outcomes.answer(reservation(settled.payment), settled.payment, taken=200, replayed=settled.replayed)

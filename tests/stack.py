@@ -32,6 +32,7 @@ SHORT_WAITS = {
     "PAYWARDEN_SANDBOX_WEBHOOK_DELAY_SECONDS": "0.3",
     "PAYWARDEN_LOG_LEVEL": "warning",
 }
+PROGRAM = Path(sys.executable).with_name("paywarden")
 CHILDREN = ("postgresql", "sandbox", "api", "worker")
 _START_SECONDS = 90.0
 _STOP_SECONDS = 40.0
@@ -66,7 +67,7 @@ class Stack:
         """The command ``paywarden``, from a folder that is not the project's. Its complaints go to a file."""
         with self.complaints_file.open("ab") as complaints:
             return subprocess.Popen(
-                [sys.executable, "-m", "paywarden.app", *arguments],
+                [PROGRAM, *arguments],
                 env=self._environment,
                 cwd=self.data.parent,
                 stdin=subprocess.DEVNULL,
@@ -79,7 +80,7 @@ class Stack:
     def command(self, *arguments: str, limit_seconds: float = 60) -> subprocess.CompletedProcess[str]:
         """Run ``paywarden`` to its end beside the service."""
         return subprocess.run(
-            [sys.executable, "-m", "paywarden.app", *arguments],
+            [PROGRAM, *arguments],
             env=self._environment,
             cwd=self.data.parent,
             capture_output=True,

@@ -434,14 +434,11 @@ def test_ids_are_the_same_in_sql_and_rows_are_where_they_belong(stack: Stack, lo
 
 
 def test_a_provider_of_ones_own_on_loopback_is_spoken_to_without_a_key(tmp_path: Path) -> None:
-    """``PAYMENT_API_URL``, ``PAYMENT_API_KEY`` and ``PAYMENT_WEBHOOK_SECRET`` in the environment are what counts."""
-    theirs = SandboxProcess.start(tmp_path / "theirs", webhook_delay_seconds=0.3, webhook_secret="raw text, their own")
-    stack = Stack(
-        tmp_path / "data",
-        PAYMENT_API_URL=theirs.url,
-        PAYMENT_API_KEY=theirs.api_key,
-        PAYMENT_WEBHOOK_SECRET="raw text, their own",
-    )
+    """What counts is in the environment or, where somebody starts it, in ``.env``."""
+    secret = "raw text, their own"
+    theirs = SandboxProcess.start(tmp_path / "theirs", webhook_delay_seconds=0.3, webhook_secret=secret)
+    (tmp_path / ".env").write_text(f"PAYMENT_WEBHOOK_SECRET='{secret}'\nPAYMENT_API_KEY={theirs.api_key}\n")
+    stack = Stack(tmp_path / "data", PAYMENT_API_URL=theirs.url)
     try:
         stack.start()
         assert stack.ready["sandbox_url"] is None

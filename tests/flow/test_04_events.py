@@ -213,7 +213,7 @@ async def test_an_event_without_a_payment_waits_alarms_and_is_applied_when_the_p
     world.clock.advance(31)
     await world.work()
     assert (await world.stage.find(payment.id)).status is Status.SUCCEEDED
-    assert world.inbox() == ["applied"]
+    assert (world.inbox(), world.discrepancies()) == (["applied"], [])
 
 
 async def test_an_unmatched_event_waits_longer_each_time(world: World) -> None:

@@ -22,6 +22,7 @@ from paywarden.reconciliation import discrepancies
 from paywarden.reviews import reviews
 from paywarden.webhooks import inbox
 
+PAST_WINDOW = "outcome_unknown_past_window"
 _TARGET: dict[ProviderStatus, Status] = {
     "requires_confirmation": Status.REQUIRES_ACTION,
     "pending": Status.PROCESSING,
@@ -168,6 +169,8 @@ async def _move(
     )
     moved = await rows.move(connection, payment.id, wanted)
     if moved is not None:
+        if payment.status is Status.OUTCOME_UNKNOWN:
+            await discrepancies.resolve(connection, PAST_WINDOW, payment.public_id)
         await events.record(
             connection, f"payment.{target}", ("payment", payment.id), data={"source": fact.source, "late": late}
         )

@@ -19,6 +19,7 @@ from paywarden.reconciliation import discrepancies
 from paywarden.webhooks import inbox
 
 _ALARM_SECONDS = 600
+_UNMATCHED = "event_without_payment"
 
 
 class WebhookRefusedError(PaywardenError):
@@ -110,6 +111,8 @@ async def _apply(desk: Desk, tenant_id: UUID, inbox_id: UUID) -> None:
         if payment is None:
             await _unmatched(connection, inbox_id, stored, event)
             return
+        if row["status"] == "unmatched":
+            await discrepancies.resolve(connection, _UNMATCHED, stored["event_key"])
         await _book(connection, inbox_id, payment, event)
 
 
@@ -157,7 +160,5 @@ async def _book(connection: Connection, inbox_id: UUID, payment: Payment, event:
 async def _unmatched(connection: Connection, inbox_id: UUID, stored: dict[str, Any], event: ProviderEvent) -> None:
     row = await inbox.postpone(connection, inbox_id)
     if row is not None and row["age_seconds"] > _ALARM_SECONDS:
-        await discrepancies.open_discrepancy(
-            connection, "event_without_payment", stored["event_key"], provider_id=event.provider_id
-        )
+        await discrepancies.open_discrepancy(connection, _UNMATCHED, stored["event_key"], provider_id=event.provider_id)
         await events.record(connection, "webhook.unmatched", ("webhook", inbox_id), data={"type": event.event_type})

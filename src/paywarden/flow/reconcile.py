@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from functools import partial
+from typing import Any, Literal, get_args
 from uuid import UUID
 
-from paywarden.db.transaction import transaction
-from paywarden.flow import advance
+from paywarden.db.transaction import retrying, transaction
+from paywarden.flow import advance, facts
 from paywarden.flow.desk import DEFAULT_ACCOUNT, DEFAULT_PROVIDER, Actor, Connection, Desk
+from paywarden.flow.facts import Fact
 from paywarden.identity import tenants
 from paywarden.kit import ids
 from paywarden.kit.errors import OverloadedError
@@ -27,7 +29,8 @@ _EDGE = timedelta(minutes=5)
 async def run(desk: Desk, actor: Actor, since: datetime | None, until: datetime | None) -> dict[str, Any]:
     """Compare a period, by default the last day; every difference stays open as a discrepancy until it is gone.
 
-    Raises OverloadedError when the provider does not hand out its statement now.
+    A line is a fact: what only the statement proves is booked. Raises OverloadedError when the provider hands out no
+    statement now.
     """
     async with transaction(desk.pool, actor.tenant_id) as connection:
         tenant = await tenants.find(connection, actor.tenant_id)
@@ -36,21 +39,35 @@ async def run(desk: Desk, actor: Actor, since: datetime | None, until: datetime 
     lines = await desk.provider(DEFAULT_PROVIDER).statement(since - _EDGE, until + _EDGE, _STATEMENT_TIMEOUT_SECONDS)
     if isinstance(lines, Transient | Unknown):
         raise OverloadedError(f"The provider gives no statement now: {lines.reason}", retry_after_seconds=10)
-    async with transaction(desk.pool, actor.tenant_id) as connection:
-        compared = await _compare(connection, lines or [], since, until)
-        await _keep(connection, compared)
+    compared = await _compare(desk, actor.tenant_id, lines or [], since, until)
+    if await _book_proved(desk, actor.tenant_id, compared, lines or []):
+        compared = await _compare(desk, actor.tenant_id, lines or [], since, until)
     return _report(compared, since, until, has_statement=lines is not None)
 
 
 async def _compare(
-    connection: Connection, lines: Sequence[StatementLine], since: datetime, until: datetime
+    desk: Desk, tenant_id: UUID, lines: Sequence[StatementLine], since: datetime, until: datetime
 ) -> Comparison:
-    sent = await rows.sent_to_provider(connection, DEFAULT_PROVIDER, DEFAULT_ACCOUNT, since, until)
+    async with transaction(desk.pool, tenant_id) as connection:
+        ours = await _ours(connection, lines, since, until)
+        known = {payment.reference for payment in ours}
+        theirs = _own_lines(lines, known)
+        compared = matching.compare(theirs, ours)
+        await _keep(connection, compared, known | {line.provider_id for line in theirs})
+    return compared
+
+
+async def _ours(
+    connection: Connection, lines: Sequence[StatementLine], since: datetime, until: datetime
+) -> list[OurPayment]:
+    """What was asked for in this period, and whatever the statement names, however old."""
+    named = [line.our_reference for line in lines if line.our_reference is not None]
+    sent = await rows.sent_to_provider(connection, DEFAULT_PROVIDER, DEFAULT_ACCOUNT, since, until, named)
     booked = {
         row["payment_id"]: row["amount_minor"]
         for row in await door.clearing_movements(connection, DEFAULT_PROVIDER, DEFAULT_ACCOUNT)
     }
-    ours = [
+    return [
         OurPayment(
             row["id"],
             ids.to_text("pay", row["id"]),
@@ -63,11 +80,35 @@ async def _compare(
         )
         for row in sent
     ]
-    return matching.compare(await _own_lines(connection, lines, {payment.reference for payment in ours}), ours)
 
 
-async def _own_lines(connection: Connection, lines: Sequence[StatementLine], known: set[str]) -> list[ProviderLine]:
-    """The lines that are this tenant's and of this period; several tenants may share one account at a provider."""
+async def _book_proved(desk: Desk, tenant_id: UUID, compared: Comparison, lines: Sequence[StatementLine]) -> bool:
+    """Book what the statement proves and our ledger does not have; whether there was any."""
+    by_reference = {line.our_reference: line for line in lines}
+    proved = [finding for finding in compared.findings if finding.kind == "not_booked"]
+    for finding in proved:
+        line = by_reference.get(finding.subject)
+        if line is not None and finding.payment_id is not None:
+            await retrying(partial(_book_line, desk, tenant_id, finding.payment_id, line))
+    return bool(proved)
+
+
+async def _book_line(desk: Desk, tenant_id: UUID, payment_id: UUID, line: StatementLine) -> None:
+    fact = Fact(
+        "succeeded",
+        "statement",
+        provider_id=line.provider_id,
+        amount_minor=abs(line.amount_minor),
+        currency=line.currency,
+        event_at=line.occurred_at,
+    )
+    async with transaction(desk.pool, tenant_id) as connection:
+        await facts.lock_order(connection, tenant_id, DEFAULT_ACCOUNT, line.provider_id)
+        await facts.apply(connection, payment_id, fact)
+
+
+def _own_lines(lines: Sequence[StatementLine], known: set[str]) -> list[ProviderLine]:
+    """The lines that are this tenant's; several tenants may share one account at a provider."""
     own = []
     for line in lines:
         if line.kind not in ("charge", "refund"):
@@ -79,7 +120,10 @@ async def _own_lines(connection: Connection, lines: Sequence[StatementLine], kno
     return own
 
 
-async def _keep(connection: Connection, compared: Comparison) -> None:
+async def _keep(connection: Connection, compared: Comparison, subjects: set[str]) -> None:
+    """Open what was found; resolve what was open about these subjects and is no longer found."""
+    found = [(finding.kind, finding.subject) for finding in compared.findings]
+    await discrepancies.resolve_gone(connection, get_args(matching.FindingKind), subjects, found)
     for finding in compared.findings:
         await discrepancies.open_discrepancy(
             connection,

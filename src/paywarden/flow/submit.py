@@ -252,7 +252,7 @@ async def raise_past_window(connection: Connection, payment: Payment, operation:
     """Nobody knows, and the provider no longer guarantees its key: a person or a statement must say."""
     await discrepancies.open_discrepancy(
         connection,
-        "outcome_unknown_past_window",
+        facts.PAST_WINDOW,
         payment.public_id,
         payment_id=payment.id,
         operation=operation.idempotency_key,

@@ -144,12 +144,13 @@ order by id desc
 limit %(limit)s;
 
 -- name: sent_to_provider
--- What was ever sent to a provider in a period.
+-- What was ever sent to a provider, of a period or by name.
 select payment.id, payment.kind, payment.status, payment.amount_minor, payment.currency, payment.provider_payment_id,
     payment.created_at
 from paywarden.payments as payment
 where payment.tenant_id = (select paywarden.tenant()) and payment.provider = %(provider)s
-  and payment.provider_account = %(account)s and payment.created_at >= %(since)s and payment.created_at < %(until)s
+  and payment.provider_account = %(account)s
+  and ((payment.created_at >= %(since)s and payment.created_at < %(until)s) or payment.id = any(%(named)s::uuid[]))
   and exists (select from paywarden.operations as operation
               where operation.tenant_id = payment.tenant_id and operation.payment_id = payment.id)
 order by payment.id;

@@ -1,6 +1,6 @@
 """The payment row and its guarded moves. Amounts are minor units; every function needs an open tenant transaction."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any, Literal
@@ -12,6 +12,7 @@ from psycopg.types.json import Jsonb
 from paywarden.db.sql import load
 from paywarden.kit import ids
 from paywarden.kit.canonical import digest
+from paywarden.kit.errors import InvalidFieldError
 from paywarden.kit.states import Cause, Status, allowed_from
 
 SQL = load(__package__)
@@ -310,8 +311,24 @@ async def of_customer(connection: Connection, customer_id: str, limit: int) -> l
 
 
 async def sent_to_provider(
-    connection: Connection, provider: str, account: str, since: datetime, until: datetime
+    connection: Connection, provider: str, account: str, since: datetime, until: datetime, references: Iterable[str]
 ) -> list[dict[str, Any]]:
-    """What we ever sent to a provider in [since, until): id, kind, status, amount, the provider's id."""
-    values = {"provider": provider, "account": account, "since": since, "until": until}
+    """What we ever sent to a provider and asked for in [since, until), or is named by its public id.
+
+    Rows of id, kind, status, amount and the provider's id; a reference that is none of ours is left out.
+    """
+    values = {
+        "provider": provider,
+        "account": account,
+        "since": since,
+        "until": until,
+        "named": [identity for identity in map(_identity, references) if identity is not None],
+    }
     return await (await connection.execute(SQL.sent_to_provider, values)).fetchall()
+
+
+def _identity(reference: str) -> UUID | None:
+    try:
+        return ids.parse("pay", reference)
+    except InvalidFieldError:
+        return None

@@ -1,5 +1,6 @@
 """Where two truths do not agree. One open row per kind and subject, however often it is seen."""
 
+from collections.abc import Iterable, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -30,6 +31,19 @@ async def open_discrepancy(
 async def resolve(connection: Connection, kind: str, subject: str) -> None:
     """The two truths agree now."""
     await connection.execute(SQL.resolve_discrepancy, {"kind": kind, "subject": subject})
+
+
+async def resolve_gone(
+    connection: Connection, kinds: Iterable[str], subjects: Iterable[str], found: Sequence[tuple[str, str]]
+) -> None:
+    """Of these kinds and subjects, resolve whatever is open and not among the (kind, subject) found now."""
+    values = {
+        "kinds": list(kinds),
+        "subjects": list(subjects),
+        "found_kinds": [kind for kind, _ in found],
+        "found_subjects": [subject for _, subject in found],
+    }
+    await connection.execute(SQL.resolve_gone, values)
 
 
 async def of_tenant(connection: Connection, status: str = "open", limit: int = 100) -> list[dict[str, Any]]:

@@ -9,6 +9,13 @@ on conflict (tenant_id, kind, subject) where status = 'open' do nothing;
 update paywarden.discrepancies set status = 'resolved', resolved_at = paywarden.clock()
 where tenant_id = (select paywarden.tenant()) and kind = %(kind)s and subject = %(subject)s and status = 'open';
 
+-- name: resolve_gone
+-- What was compared again and is no longer found.
+update paywarden.discrepancies set status = 'resolved', resolved_at = paywarden.clock()
+where tenant_id = (select paywarden.tenant()) and status = 'open' and kind = any(%(kinds)s::text[])
+  and subject = any(%(subjects)s::text[])
+  and (kind, subject) not in (select * from unnest(%(found_kinds)s::text[], %(found_subjects)s::text[]));
+
 -- name: list_discrepancies
 -- Discrepancies in one status, newest first.
 select id, kind, payment_id, subject, detail, status, created_at, resolved_at

@@ -118,3 +118,12 @@ def test_books_that_differ_end_with_1() -> None:
     assert done.exit_code == 1
     for part in ("-$1.00", "missing_in_ledger", "p_1"):
         assert part in done.stdout
+
+
+def test_a_verdict_is_about_the_action_that_was_looked_at() -> None:
+    seen = {"id": "rev_1", "status": "open", "action_digest": "a" * 64, "payment": {"id": "pay_1"}}
+    with scripted(Say(200, seen)) as service:
+        done = _run("review", "approve", "rev_1", "--reason", "fine", "--url", service.url)
+    assert done.exit_code == 0
+    assert [asked.method for asked in service.asked] == ["GET", "POST"]
+    assert service.asked[1].body == {"verdict": "approve", "reason": "fine", "action_digest": "a" * 64}

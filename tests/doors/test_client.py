@@ -115,7 +115,12 @@ def test_a_problem_is_an_error_with_every_part_of_it(run: Run) -> None:
 
 @pytest.mark.parametrize(
     "answer",
-    [Say(200, b"<html>hello</html>"), Say(404, b"nginx"), Say(302, b"", {"Location": "/x"}), Say(400, ["no"])],
+    [
+        Say(200, b"<html>hello</html>"),
+        Say(404, b"nginx"),
+        Say(302, {"object": "payment"}, {"Location": "/x"}),
+        Say(400, ["no"]),
+    ],
     ids=["200", "404", "302", "400"],
 )
 def test_an_answer_of_somebody_else_is_named(run: Run, answer: Say) -> None:

@@ -142,12 +142,12 @@ def _clock(answer: httpx.Response) -> Finding:
 
 
 def _sandbox(folder: Path) -> list[Finding]:
-    """The built-in provider, if the last `paywarden up` had one. That it refuses us without its key is a good sign."""
+    """The built-in provider, if the last `paywarden up` had one. That it refuses us without its key proves it is it."""
     url = ready_line(folder).get("sandbox_url")
     if url is None:
         return []
     try:
-        status = _get(f"{url}/v1/payments").status_code
+        status = _get(f"{url}/_sandbox/book").status_code
     except httpx.HTTPError as error:
         found = f"{url} does not answer ({type(error).__name__})"
         return [Finding("Sandbox", "broken", found, "`paywarden up` starts it; is it running?")]

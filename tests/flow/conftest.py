@@ -18,7 +18,8 @@ from tests.flow.stage import Stage
 from tests.flow.world import reaper, world
 from tests.sandbox_process import SandboxProcess
 
-__all__ = ["desk", "embedder", "flow_settings", "reaper", "sandbox", "stage", "world"]
+__all__ = ["desk", "embedder", "flow_settings", "reaper", "sandbox", "sandbox_of_session", "stage", "world"]
+_DELAY_SECONDS = 0.3
 
 
 @pytest.fixture(scope="session")
@@ -26,11 +27,32 @@ def embedder() -> UniversalSentenceEmbedder:
     return UniversalSentenceEmbedder()
 
 
-@pytest.fixture
-def sandbox(tmp_path: Path) -> Iterator[SandboxProcess]:
-    process = SandboxProcess.start(tmp_path / "sandbox", webhook_delay_seconds=0.3)
+@pytest.fixture(scope="session")
+def sandbox_of_session(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SandboxProcess]:
+    process = SandboxProcess.start(tmp_path_factory.mktemp("sandbox"), webhook_delay_seconds=_DELAY_SECONDS)
     yield process
     process.stop()
+
+
+@pytest.fixture
+async def sandbox(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[SandboxProcess]:
+    """A provider of this test alone, or one of many tests if it is marked ``shared_sandbox``.
+
+    The shared one is alive and without faults at the start of each; its book and its clock run on.
+    """
+    if request.node.get_closest_marker("shared_sandbox") is None:
+        process = SandboxProcess.start(tmp_path / "sandbox", webhook_delay_seconds=_DELAY_SECONDS)
+        yield process
+        process.stop()
+        return
+    shared: SandboxProcess = request.getfixturevalue("sandbox_of_session")
+    if not shared.runs:
+        shared.restart()
+    control = shared.control()
+    await control.disarm()
+    await control.change_settings(webhook_delay_seconds=_DELAY_SECONDS)
+    await control.close()
+    yield shared
 
 
 @pytest.fixture

@@ -25,6 +25,8 @@ from paywarden.reviews import reviews
 from tests.flow.stage import Stage
 from tests.flow.world import World, all_of
 
+pytestmark = pytest.mark.shared_sandbox
+
 
 async def suspected(world: World, amount_minor: int = 900) -> Payment:
     """A charge that waits for a person, because it looks like the one before it."""

@@ -13,6 +13,8 @@ from paywarden.payments.rows import Payment
 from tests.flow.watched_provider import watch
 from tests.flow.world import World, event, sign
 
+pytestmark = pytest.mark.shared_sandbox
+
 
 @pytest.fixture(autouse=True)
 async def quiet(world: World) -> None:

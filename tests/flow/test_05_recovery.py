@@ -18,6 +18,8 @@ from paywarden.kit.states import Status
 from paywarden.payments.rows import Payment
 from tests.flow.world import Death, Reaper, World, event
 
+pytestmark = pytest.mark.shared_sandbox
+
 Journey = Callable[[str, Any], Awaitable[Payment]]
 Prepare = Callable[[str], Awaitable[Any]]
 _MOST_COMMITS = 40

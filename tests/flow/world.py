@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import hmac
 import json
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -55,6 +55,8 @@ class World:
     database: Database
     connection: psycopg.Connection[dict[str, Any]]
     clock: JumpingClock
+    # What other tests have left in the provider's book.
+    old_references: frozenset[str] = frozenset()
 
     def sql(self, statement: str, *values: Any) -> list[dict[str, Any]]:
         """Run a statement as the superuser, who sees every tenant."""
@@ -93,15 +95,19 @@ class World:
         raise AssertionError(f"still moving: {[payment.status for payment in now]}")
 
     async def book(self) -> dict[str, Any]:
-        return await self.stage.sandbox.book()
+        """The provider's truth, as far as this test made it."""
+        book = await self.stage.sandbox.book()
+        for moved in ("charges", "refunded"):
+            book[moved] = {name: times for name, times in book[moved].items() if name not in self.old_references}
+        for kind in ("payments", "refunds"):
+            book[kind] = [entry for entry in book[kind] if reference_of(entry) not in self.old_references]
+        return book
 
     async def lies(self, payments: Iterable[Payment]) -> list[str]:
         """Where our books and the provider's do not agree, and every invariant that does not hold."""
         book = await self.book()
         moved = book["charges"] | book["refunded"]
-        theirs = {
-            entry["metadata"]["internal_payment_id"]: entry["status"] for entry in book["payments"] + book["refunds"]
-        }
+        theirs = {reference_of(entry): entry["status"] for entry in book["payments"] + book["refunds"]}
         found = [f"{reference} moved money {times} times" for reference, times in moved.items() if times > 1]
         for payment in payments:
             ours, paid = (await self.stage.find(payment.id)).status, moved.get(payment.public_id, 0)
@@ -204,9 +210,16 @@ class World:
 
 
 @pytest.fixture
-def world(stage: Stage, database: Database) -> Iterator[World]:
+async def world(stage: Stage, database: Database) -> AsyncIterator[World]:
+    book = await stage.sandbox.book()
+    old = frozenset(reference_of(entry) for kind in ("payments", "refunds") for entry in book[kind])
     with psycopg.connect(database.superuser_url, row_factory=dict_row, autocommit=True) as connection:
-        yield World(stage, database, connection, JumpingClock(connection))
+        yield World(stage, database, connection, JumpingClock(connection), old)
+
+
+def reference_of(entry: dict[str, Any]) -> str:
+    """Which of our payments an entry of the provider's book is about."""
+    return str(entry["metadata"].get("internal_payment_id"))
 
 
 def sign(body: bytes, secret: str = WEBHOOK_SECRET) -> str:

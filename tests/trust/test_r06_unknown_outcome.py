@@ -13,6 +13,8 @@ from tests.flow.conftest import *  # noqa: F403  the stage's fixtures
 from tests.flow.watched_provider import watch
 from tests.flow.world import World, all_of
 
+pytestmark = pytest.mark.shared_sandbox
+
 AFTER = ["drop_after_charge", "error_500_after_charge", "half_body", "wrong_json", "timeout"]
 BEFORE = ["drop_before_charge", "error_500_before_charge"]
 EACH = 12

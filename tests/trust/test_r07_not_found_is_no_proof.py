@@ -14,6 +14,8 @@ from tests.flow.conftest import *  # noqa: F403  the stage's fixtures
 from tests.flow.watched_provider import WatchedProvider, watch
 from tests.flow.world import World
 
+pytestmark = pytest.mark.shared_sandbox
+
 CHARGES = 60
 HIDDEN_SECONDS = 45
 

@@ -12,6 +12,8 @@ from tests.flow.conftest import *  # noqa: F403  the stage's fixtures
 from tests.flow.watched_provider import WatchedProvider, watch
 from tests.flow.world import World
 
+pytestmark = pytest.mark.shared_sandbox
+
 MINUTE, HOUR, DAY = 60, 3_600, 86_400
 YEARS = 400 * DAY
 

@@ -14,6 +14,8 @@ from paywarden.payments.rows import Payment
 from tests.flow.conftest import *  # noqa: F403  the stage's fixtures
 from tests.flow.world import World, event
 
+pytestmark = pytest.mark.shared_sandbox
+
 COPIES, AT_ONCE = 10, 8
 
 

@@ -12,6 +12,8 @@ from paywarden.webhooks import inbox
 from tests.flow.conftest import *  # noqa: F403  the stage's fixtures
 from tests.flow.world import Death, Reaper, World, event
 
+pytestmark = pytest.mark.shared_sandbox
+
 EVENTS = 100
 
 

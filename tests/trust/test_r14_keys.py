@@ -14,6 +14,8 @@ from paywarden.payments.rows import Payment
 from tests.flow.conftest import *  # noqa: F403  the stage's fixtures
 from tests.flow.world import World
 
+pytestmark = pytest.mark.shared_sandbox
+
 CLIENTS, KEYS = 50, 8
 
 

@@ -15,6 +15,8 @@ from paywarden.payments.rows import Payment
 from tests.flow.conftest import *  # noqa: F403  the stage's fixtures
 from tests.flow.world import World
 
+pytestmark = pytest.mark.shared_sandbox
+
 COPIES = 12
 ORDER = Ask("charge", 900, "usd", customer_id="c", reference="ORD-1")
 

@@ -10,6 +10,7 @@ from tests.doors.door import Caller, Door, absent_id
 BODIES: dict[str, dict[str, Any]] = {
     "refundPayment": {"amount_minor": 1, "currency": "usd"},
     "giveVerdict": {"verdict": "reject", "reason": "r"},
+    "attestPayment": {"outcome": "failed", "reference": "case 1"},
     "quickMarkPaid": {},
 }
 PREFIXES = {"payment_id": "pay", "job_id": "pay", "review_id": "rev", "decision_id": "dec", "agent_id": "agt",
@@ -24,6 +25,7 @@ BY_ROLE = {
     "suspendTenant": "administer", "activateTenant": "administer", "giveVerdict": "review",
     "createPayment": "initiate", "refundPayment": "initiate", "confirmPayment": "initiate", "cancelPayment": "initiate",
     "checkPayment": "initiate", "createDecision": "initiate", "createNote": "initiate", "quickMarkPaid": "settle",
+    "attestPayment": "settle",
 }  # fmt: skip
 
 

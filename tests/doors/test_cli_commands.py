@@ -1,5 +1,6 @@
 """Every command against a whole running service: what people and scripts do, from the first key to the books."""
 
+import asyncio
 import json
 import sys
 import time
@@ -9,6 +10,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from typer.testing import CliRunner, Result
 
@@ -405,3 +407,58 @@ def test_the_whole_command_is_fast_to_answer_for_help(stack: Stack) -> None:
     assert done.returncode == 0
     assert all(name in done.stdout for name in ("up", "demo", "payment", "doctor"))
     assert min(took) < 0.5
+
+
+# ---- What nobody can know
+
+
+def _never_answered(stack: Stack, agent: Agent) -> str:
+    """A charge that did not reach the provider, as far as anybody can tell two days later."""
+
+    async def arm(*faults: dict[str, Any]) -> None:
+        control = stack.sandbox()
+        await control.disarm()
+        for fault in faults:
+            await control.arm(**fault)
+        await control.close()
+
+    asyncio.run(
+        arm(
+            {"fault": "drop_before_charge", "operation": "submit", "times": 1},
+            {"fault": "error_500_before_charge", "operation": "fetch"},
+        )
+    )
+    payment = agent.desk.charge(2_500, "usd", "cust-lost", purpose="order")["id"]
+    wait_until(lambda: agent.desk.get_payment(payment)["status"] == "outcome_unknown", 20, "the lost answer")
+    with psycopg.connect(stack.superuser_url(), autocommit=True) as connection:
+        connection.execute("update paywarden.operations set first_sent_at = first_sent_at - interval '2 days'"
+                           " where our_reference = %s", [payment])  # fmt: skip
+    asyncio.run(arm())
+    wait_until(lambda: agent.desk.get_dossier(payment)["discrepancies"], 20, "the discrepancy")
+    return payment
+
+
+def test_two_people_say_what_became_of_a_payment(
+    terminal: Terminal, stack: Stack, agent: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    payment = _never_answered(stack, agent)
+    words = ("payment", "attest", payment, "--outcome", "failed", "--reference", "case 4711")
+    assert "two people with the role settle" in " ".join(terminal.text("payment", "explain", payment).split())
+    people = []
+    for name in ("ann", "ben"):
+        person = terminal.read("agent", "create", f"{name}-{next(_NUMBERS)}", "--kind", "person", "--role", "settle")
+        people.append(terminal.read("key", "create", person["id"], "--expires-in-seconds", "600")["secret"])
+    monkeypatch.setenv("PAYWARDEN_API_KEY", agent.key)
+    assert terminal.refused(*words)["status"] == 403
+    monkeypatch.setenv("PAYWARDEN_API_KEY", people[0])
+    assert "a second person" in terminal.text(*words)
+    assert terminal.read(*words)["payment"]["status"] == "outcome_unknown"
+    monkeypatch.setenv("PAYWARDEN_API_KEY", people[1])
+    said = terminal.read(*words)
+    assert (said["outcome"], said["reference"], said["payment"]["status"]) == ("failed", "case 4711", "failed")
+    assert terminal.refused("payment", "attest", payment, "--outcome", "succeeded", "--reference", "x")["status"] == 409
+    monkeypatch.delenv("PAYWARDEN_API_KEY")
+    told = terminal.text("payment", "explain", payment)
+    for part in ("two people attested it", "case 4711", "ann-", "ben-"):
+        assert part in told
+    assert terminal.run("payment", "attest", payment, "--outcome", "maybe", "--reference", "x").exit_code == 2

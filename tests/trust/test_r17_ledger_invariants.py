@@ -15,6 +15,8 @@ from tests.flow.stage import Stage
 
 # One deliberately wrong line for each rule, as only a superuser with the triggers off could write it.
 CORRUPTIONS: dict[str, str] = {
+    "attested_by_two_people": "update paywarden.payment_transitions set source = 'attested'"
+    " where to_status = 'succeeded'",
     "balances_match_transfers": "update paywarden.transfers set amount_minor = amount_minor + 1",
     "books_balance": "update paywarden.accounts set balance = balance + 1 where code = 'revenue'",
     "failures_have_evidence": "update paywarden.payments set status = 'failed', oversight = 'reviewed'"

@@ -26,6 +26,7 @@ SYSTEM_READS = {
     "discrepancies": "invariants",
     "reviews": "overdue reviews",
     "verdicts": "invariants",
+    "attestations": "invariants",
     "webhook_endpoints": "whose event this is",
     "webhook_inbox": "due events",
     "accounts": "invariants",

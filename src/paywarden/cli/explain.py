@@ -28,6 +28,7 @@ _SOURCES = {
     "fetch": "the provider was asked",
     "statement": "the provider's statement",
     "manual": "settled by hand",
+    "attested": "two people attested it",
     "cancel": "was canceled",
     "no_usable_answer": "the provider gave no usable answer",
     "resend": "sent again with the same key",
@@ -49,6 +50,7 @@ def _sections(dossier: Dossier) -> Iterator[RenderableType]:
         ("What the provider answered", _provider(dossier)),
         ("What the ledger booked", _ledger(dossier)),
         ("What does not agree", _discrepancies(dossier)),
+        ("What people saw at the provider", _attestations(dossier)),
         ("When", _timeline(dossier)),
     )
     for heading, content in parts:
@@ -221,6 +223,28 @@ def _ledger(dossier: Dossier) -> Iterator[RenderableType]:
 def _discrepancies(dossier: Dossier) -> Iterator[RenderableType]:
     if dossier["discrepancies"]:
         yield table(dossier["discrepancies"], {"what": "kind", "about": "subject", "state": "status"})
+
+
+def _attestations(dossier: Dossier) -> Iterator[RenderableType]:
+    said = dossier["attestations"]
+    if said:
+        columns: Columns = {
+            "at (UTC)": lambda row: moment(row["created_at"]),
+            "who": "principal_name",
+            "saw": "outcome",
+            "where": "reference",
+            "provider's id": "provider_payment_id",
+            "more": "reason",
+        }
+        yield table(said, columns)
+    payment, past = dossier["payment"], "outcome_unknown_past_window"
+    if any((row["kind"], row["status"]) == (past, "open") for row in dossier["discrepancies"]):
+        yield cell(
+            "Nothing is sent any more, and what is held stays held. Look it up at the provider; when two people with "
+            f"the role settle say the same, it is settled:\n  paywarden payment attest {payment['id']} "
+            "--outcome succeeded|failed --reference WHERE",
+            "yellow",
+        )
 
 
 def _timeline(dossier: Dossier) -> Iterator[RenderableType]:

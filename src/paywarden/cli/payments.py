@@ -1,16 +1,21 @@
 """``paywarden payment``: look, explain, and the few things a person does to a payment."""
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from paywarden.cli.command import REFUSED, command, group
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from rich.console import RenderableType
+
     from paywarden.cli.screen import Columns
     from paywarden.cli.session import Session
 
 app = group("Payments: charges and refunds, and their whole story.")
+Outcome = Literal["succeeded", "failed"]
 Id = Annotated[str, typer.Argument(metavar="ID", help="pay_...")]
 COLUMNS: "Columns" = {
     "id": "id",
@@ -100,6 +105,38 @@ def refund(
     )
     _show(session, made["id"])
     return None
+
+
+@command(app, "attest")
+def attest(
+    session: "Session",
+    payment: Id,
+    outcome: Annotated[Outcome, typer.Option("--outcome", help="As you saw it at the provider.")],
+    reference: Annotated[str, typer.Option("--reference", help="Where it can be looked up again, e.g. a case number.")],
+    provider_payment: Annotated[
+        str | None, typer.Option("--provider-payment", help="The provider's id of it; without it no refund later.")
+    ] = None,
+    reason: Annotated[str | None, typer.Option("--reason", help="More; it stands in the payment's story.")] = None,
+) -> None:
+    """Say what became of a payment whose outcome stays unknown; two people who agree settle it."""
+    said = session.desk.attest_payment(payment, outcome, reference, provider_payment_id=provider_payment, reason=reason)
+    session.show(said, _draw_attestation)
+
+
+def _draw_attestation(said: "Mapping[str, Any]") -> "RenderableType":
+    from paywarden.cli.screen import sheet
+
+    payment = said["payment"]
+    waits = payment["status"] == "outcome_unknown"
+    words = {
+        "payment": payment["id"],
+        "amount": payment["display"],
+        "status": payment["status"],
+        "next": "a second person with the role settle must say the same" if waits else None,
+    }
+    return sheet(
+        {**said, **words}, ["payment", "amount", "outcome", "reference", "provider_payment_id", "status", "next"]
+    )
 
 
 def _show(session: "Session", payment: str) -> None:

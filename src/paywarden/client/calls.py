@@ -150,6 +150,26 @@ def cancel_payment(payment: str, *, idempotency_key: str | None = None) -> Conve
     return converse(_pay(_at("payments", payment, "cancel"), idempotency_key))
 
 
+def attest_payment(
+    payment: str,
+    outcome: Literal["succeeded", "failed"],
+    reference: str,
+    *,
+    provider_payment_id: str | None = None,
+    reason: str | None = None,
+) -> Conversation[objects.Attestation]:
+    """Say what became of a payment of unknown outcome; with a second person who agrees it is settled so."""
+    return converse(
+        _post(
+            _at("payments", payment, "attestations"),
+            outcome=outcome,
+            reference=reference,
+            provider_payment_id=provider_payment_id,
+            reason=reason,
+        )
+    )
+
+
 # ---- Reviews
 
 

@@ -80,6 +80,20 @@ class Dossier(TypedDict):
     webhooks: list[dict[str, Any]]
     transfers: list[dict[str, Any]]
     discrepancies: list[dict[str, Any]]
+    attestations: list[dict[str, Any]]
+
+
+class Attestation(TypedDict):
+    """What a person says became of a payment, and the payment after it."""
+
+    object: Literal["attestation"]
+    id: str
+    payment: Payment
+    outcome: Literal["succeeded", "failed"]
+    reference: str
+    provider_payment_id: str | None
+    reason: str | None
+    created_at: str
 
 
 class PaymentCheck(TypedDict):

@@ -239,7 +239,9 @@ async def _refund_terms(connection: Connection, wanted: Ask) -> Ask:
         raise NotFoundError("There is no such charge to refund.", param="payment")
     if original.currency != wanted.currency:
         raise InvalidFieldError("currency", f"must be the charge's own: '{original.currency}'")
-    if original.provider_payment_id is None or original.captured_minor == 0:
+    if original.captured_minor and original.provider_payment_id is None:
+        raise StateConflictError("The provider's id of this charge is not known, so nothing can be sent back to it.")
+    if original.captured_minor == 0:
         raise StateConflictError(f"The charge is {original.status}: nothing was captured that could be refunded.")
     if not await rows.reserve_refundable(connection, original.id, wanted.amount_minor):
         raise StateConflictError(

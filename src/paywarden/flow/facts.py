@@ -23,6 +23,8 @@ from paywarden.reviews import reviews
 from paywarden.webhooks import inbox
 
 PAST_WINDOW = "outcome_unknown_past_window"
+# The source of a fact that two people stand for.
+ATTESTED = "attested"
 _TARGET: dict[ProviderStatus, Status] = {
     "requires_confirmation": Status.REQUIRES_ACTION,
     "pending": Status.PROCESSING,
@@ -33,7 +35,10 @@ _TARGET: dict[ProviderStatus, Status] = {
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """What the provider says. ``source`` is where it said so: answer, fetch, webhook, statement or manual."""
+    """What the provider says. ``source`` is where it said so: answer, fetch, webhook or statement.
+
+    People stand for two kinds: ``manual`` (a job without a provider) and ``attested`` (nobody else can know).
+    """
 
     status: ProviderStatus
     source: str
@@ -63,6 +68,7 @@ async def apply(connection: Connection, payment_id: UUID, fact: Fact) -> Payment
     if not await _agrees(connection, payment, fact):
         return None
     target = _TARGET[fact.status]
+    await _raise_against_people(connection, payment, target, fact)
     if target is Status.SUCCEEDED:
         return await _succeed(connection, payment, fact)
     if target is Status.FAILED:
@@ -88,6 +94,13 @@ async def _agrees(connection: Connection, payment: Payment, fact: Fact) -> bool:
 async def _raise(connection: Connection, payment: Payment, kind: str, **detail: Any) -> None:
     await discrepancies.open_discrepancy(connection, kind, payment.public_id, payment_id=payment.id, **detail)
     await events.record(connection, f"discrepancy.{kind}", ("payment", payment.id), data=detail)
+
+
+async def _raise_against_people(connection: Connection, payment: Payment, target: Status, fact: Fact) -> None:
+    """The provider's own end of a payment is not the one that people attested: somebody must look."""
+    differs = {payment.status, target} == {Status.SUCCEEDED, Status.FAILED}
+    if differs and await rows.became_by(connection, payment.id, payment.status, ATTESTED):
+        await _raise(connection, payment, "attested_otherwise", ours=payment.status, theirs=target, source=fact.source)
 
 
 async def _succeed(connection: Connection, payment: Payment, fact: Fact) -> Payment:

@@ -117,11 +117,17 @@ async def _learn(desk: Desk, payment: Payment, operation: Operation, known: Prov
             await queue.plan(connection, payment.id, payment.fence, submit.backoff_seconds(desk, operation))
 
 
+def window_left_seconds(desk: Desk, operation: Operation) -> float:
+    """How long the same key and bytes may still be sent: not positive once nothing may be, ever."""
+    promised = desk.provider(operation.provider).facts
+    if not promised.idempotent_submit:
+        return 0.0
+    return promised.key_window.total_seconds() - operation.age_seconds - desk.settings.key_window_margin_seconds
+
+
 async def _not_found(desk: Desk, payment: Payment, operation: Operation) -> None:
     """No proof of anything. Inside the window the same key and bytes may go again; past it nothing may."""
-    promised = desk.provider(operation.provider).facts
-    left = promised.key_window.total_seconds() - operation.age_seconds - desk.settings.key_window_margin_seconds
-    if not promised.idempotent_submit or left <= 0:
+    if window_left_seconds(desk, operation) <= 0:
         async with transaction(desk.pool, payment.tenant_id) as connection:
             await submit.raise_past_window(connection, payment, operation)
         await _wait(desk, payment, operation, "not found, and past the provider's key window")

@@ -15,7 +15,7 @@ from paywarden.kit.errors import NotFoundError
 from paywarden.ledger import door
 from paywarden.payments import operations, rows
 from paywarden.payments.rows import Payment
-from paywarden.reconciliation import discrepancies
+from paywarden.reconciliation import attestations, discrepancies
 from paywarden.reviews import reviews
 from paywarden.reviews.reviews import Review
 from paywarden.webhooks import inbox
@@ -36,6 +36,7 @@ class Story:
     webhooks: list[dict[str, Any]]
     transfers: list[dict[str, Any]]
     discrepancies: list[dict[str, Any]]
+    attestations: list[dict[str, Any]]
     events: list[dict[str, Any]]
 
 
@@ -60,6 +61,7 @@ async def tell(desk: Desk, actor: Actor, payment_id: UUID) -> Story:
             webhooks=await inbox.of_payment(connection, payment_id),
             transfers=await door.transfers_of_payment(connection, payment_id),
             discrepancies=await discrepancies.of_payment(connection, payment_id),
+            attestations=await attestations.of_payment(connection, payment_id),
             events=await events.of_subject(connection, payment_id),
         )
 

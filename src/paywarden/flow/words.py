@@ -14,6 +14,7 @@ from paywarden.memory.notes import NewNote, Note
 from paywarden.memory.own_vectors import checked_vector
 from paywarden.payments.idempotency import IdempotentRequest
 from paywarden.payments.rows import Payment
+from paywarden.reconciliation.attestations import Attestation, Word
 from paywarden.reviews.reviews import Review
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "Actor",
     "Ask",
     "Asked",
+    "Attestation",
     "DecisionView",
     "Desk",
     "Endpoint",
@@ -35,5 +37,6 @@ __all__ = [
     "Review",
     "StoredDecision",
     "Story",
+    "Word",
     "checked_vector",
 ]

@@ -114,6 +114,12 @@ from paywarden.payment_transitions
 where tenant_id = (select paywarden.tenant()) and payment_id = %(id)s
 order by sort_key;
 
+-- name: transition_by_source
+-- Whether this source once moved the payment there.
+select from paywarden.payment_transitions
+where tenant_id = (select paywarden.tenant()) and payment_id = %(payment_id)s and to_status = %(status)s
+  and source = %(source)s;
+
 -- name: list_payments
 -- Committed payments, newest first, after a cursor.
 select payment.*, paywarden.quickstart_status(origin, bare, status) as quickstart_status

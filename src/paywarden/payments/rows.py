@@ -273,6 +273,12 @@ async def book_captured(connection: Connection, payment_id: UUID, amount_minor: 
     await connection.execute(SQL.book_captured, {"id": payment_id, "amount_minor": amount_minor})
 
 
+async def became_by(connection: Connection, payment_id: UUID, status: Status, source: str) -> bool:
+    """Whether this source once moved the payment to this status."""
+    values = {"payment_id": payment_id, "status": status.value, "source": source}
+    return (await connection.execute(SQL.transition_by_source, values)).rowcount > 0
+
+
 async def transitions(connection: Connection, payment_id: UUID) -> list[dict[str, Any]]:
     """How the payment came to where it is, oldest first."""
     return await (await connection.execute(SQL.transitions_of_payment, {"id": payment_id})).fetchall()

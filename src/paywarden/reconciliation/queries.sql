@@ -30,3 +30,33 @@ select id, kind, subject, detail, status, created_at, resolved_at
 from paywarden.discrepancies
 where tenant_id = (select paywarden.tenant()) and payment_id = %(payment_id)s
 order by id;
+
+-- name: insert_attestation
+-- What a person says became of a payment.
+insert into paywarden.attestations (tenant_id, id, payment_id, principal_id, outcome, reference,
+    provider_payment_id, reason)
+values ((select paywarden.tenant()), %(id)s, %(payment_id)s, %(principal_id)s, %(outcome)s, %(reference)s,
+        %(provider_payment_id)s, %(reason)s);
+
+-- name: standing_attestations
+-- The newest word of each person who may still say it, oldest first.
+select * from (
+    select distinct on (attestation.principal_id) attestation.id, attestation.principal_id, attestation.outcome,
+        attestation.reference, attestation.provider_payment_id, attestation.reason, attestation.created_at
+    from paywarden.attestations as attestation
+    join paywarden.principals as witness
+        on witness.tenant_id = attestation.tenant_id and witness.id = attestation.principal_id
+    where attestation.tenant_id = (select paywarden.tenant()) and attestation.payment_id = %(payment_id)s
+      and witness.status = 'active' and 'settle' = any(witness.roles)
+    order by attestation.principal_id, attestation.id desc) as newest
+order by id;
+
+-- name: attestations_of_payment
+-- Everything that people said became of a payment, oldest first.
+select attestation.id, attestation.principal_id, witness.name as principal_name, attestation.outcome,
+    attestation.reference, attestation.provider_payment_id, attestation.reason, attestation.created_at
+from paywarden.attestations as attestation
+join paywarden.principals as witness
+    on witness.tenant_id = attestation.tenant_id and witness.id = attestation.principal_id
+where attestation.tenant_id = (select paywarden.tenant()) and attestation.payment_id = %(payment_id)s
+order by attestation.id;

@@ -47,6 +47,7 @@ class DossierObject(TypedDict):
     webhooks: list[dict[str, Any]]
     transfers: list[dict[str, Any]]
     discrepancies: list[dict[str, Any]]
+    attestations: list[dict[str, Any]]
     events: list[dict[str, Any]]
 
 
@@ -69,6 +70,7 @@ def dossier_object(story: Story, principals: Mapping[UUID, str]) -> DossierObjec
         "webhooks": [plain_row(row, "inb", principals) for row in story.webhooks],
         "transfers": [plain_row(row, "tr", principals) for row in story.transfers],
         "discrepancies": [plain_row(row, "dis", principals) for row in story.discrepancies],
+        "attestations": [plain_row(row, "att", principals) for row in story.attestations],
         "events": [plain_row(row, "evt", principals) for row in story.events],
     }
 

@@ -1,4 +1,4 @@
--- Nothing failed because nobody answered: a failure is a fact with a provider behind it.
+-- Nothing failed because nobody answered: a failure is a fact of the provider, or of two people.
 select payment.tenant_id, paywarden.public_id('pay', payment.id) as payment
 from paywarden.payments as payment
 where payment.status = 'failed' and not exists (

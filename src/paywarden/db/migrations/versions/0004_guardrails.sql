@@ -182,3 +182,45 @@ create index verdicts_by_payment on paywarden.verdicts (tenant_id, payment_id, i
 call paywarden.wall('paywarden.verdicts');
 call paywarden.open_to_system('paywarden.verdicts');
 call paywarden.make_insert_only('paywarden.verdicts');
+
+-- What people say became of a payment whose outcome nobody can know otherwise (money.md 3). Two of them who agree in
+-- outcome and reference clear it; everything they said stays.
+create table paywarden.attestations (
+    tenant_id uuid not null,
+    id uuid not null,
+    payment_id uuid not null,
+    principal_id uuid not null,
+    outcome text not null check (outcome in ('succeeded', 'failed')),
+    -- Where it can be looked up again: the provider's own id, a support case, a page of a statement.
+    reference text not null check (length(reference) between 1 and 255),
+    -- The provider's id, if the place says one: without it a charge can not be refunded later.
+    provider_payment_id text check (length(provider_payment_id) between 1 and 255),
+    reason text,
+    created_at timestamptz not null default paywarden.clock(),
+    primary key (tenant_id, id),
+    foreign key (tenant_id, payment_id) references paywarden.payments (tenant_id, id),
+    foreign key (tenant_id, principal_id) references paywarden.principals (tenant_id, id)
+);
+create index attestations_by_payment on paywarden.attestations (tenant_id, payment_id, id);
+call paywarden.wall('paywarden.attestations');
+call paywarden.open_to_system('paywarden.attestations');
+call paywarden.make_insert_only('paywarden.attestations');
+
+-- Separation of duties, also for whoever holds the app role: an active person who may settle, and not the initiator.
+create function paywarden.check_attestation() returns trigger
+    language plpgsql
+as $$
+begin
+    if not exists (
+        select from paywarden.principals as witness
+        join paywarden.payments as payment on payment.tenant_id = witness.tenant_id and payment.id = new.payment_id
+        where witness.tenant_id = new.tenant_id and witness.id = new.principal_id and witness.kind = 'person'
+          and witness.status = 'active' and 'settle' = any(witness.roles) and payment.principal_id <> witness.id)
+    then
+        raise check_violation using message = 'this principal cannot attest the outcome of this payment';
+    end if;
+    return new;
+end
+$$;
+create trigger separation_of_duties before insert on paywarden.attestations
+    for each row execute function paywarden.check_attestation();

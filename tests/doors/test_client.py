@@ -8,7 +8,16 @@ from typing import Any
 
 import pytest
 
-from paywarden.client import TOOLS, AsyncPaywarden, Paywarden, PaywardenApiError, PaywardenUnreachableError, is_loopback
+from paywarden.client import (
+    TOOLS,
+    AsyncPaywarden,
+    Paywarden,
+    PaywardenApiError,
+    PaywardenClientError,
+    PaywardenUnreachableError,
+    PaywardenUsageError,
+    is_loopback,
+)
 from paywarden.client.conversation import ATTEMPTS, Answer, Call, NoAnswer, pause_before_repeat
 from paywarden.client.tools import check_arguments
 from paywarden.kit.errors import InvalidFieldError
@@ -93,6 +102,52 @@ def test_repeats_end_and_leave_the_key_to_ask_again_with(run: Run) -> None:
         run(service.url, "charge", 1, "usd", "c", purpose="p")
     assert len(service.asked) == ATTEMPTS
     assert (refused.value.code, refused.value.status) == ("overloaded", 503)
+
+
+@pytest.mark.parametrize("key", ["", " ", "order 7", "ordér-7", "x" * 256, "order-7\n", "\ud800"])
+def test_a_key_that_would_not_keep_its_promise_is_refused_before_anything_is_sent(run: Run, key: str) -> None:
+    paid = {"purpose": "p", "idempotency_key": key}
+    with scripted(Say(201, PAID)) as service:
+        for method, arguments, named in (
+            ("charge", (1, "usd", "c"), paid),
+            ("refund", ("pay_1", 1, "usd"), {"idempotency_key": key}),
+            ("confirm_payment", ("pay_1",), {"idempotency_key": key}),
+            ("cancel_payment", ("pay_1",), {"idempotency_key": key}),
+        ):
+            with pytest.raises(PaywardenUsageError, match=r"idempotency_key .* Nothing was sent\.") as refused:
+                run(service.url, method, *arguments, **named)
+            assert isinstance(refused.value, ValueError)
+            assert isinstance(refused.value, PaywardenClientError)
+    assert not service.asked
+
+
+@pytest.mark.parametrize("key", ["", "pw_test_key\n", " pw_test_key", "pw_test key", "pw_tést_key"])
+def test_an_api_key_with_more_around_it_is_refused_and_not_shown(key: str) -> None:
+    for client in (Paywarden, AsyncPaywarden):
+        with pytest.raises(PaywardenUsageError, match="API key must be given as it was shown") as refused:
+            client("http://127.0.0.1:8000", key)
+        assert "pw_t" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["", "127.0.0.1:8000", "localhost:8000", "ftp://x", "http://", "https:///v1", "http://[::1", "http://x:port",
+     "http://127.0.0.1:8000\n", " http://127.0.0.1"],
+)  # fmt: skip
+def test_an_address_without_a_service_is_refused(url: str) -> None:
+    for client in (Paywarden, AsyncPaywarden):
+        with pytest.raises(PaywardenUsageError, match="URL must start with http:// or https://"):
+            client(url, "pw_test_key")
+
+
+@pytest.mark.parametrize("identifier", ["", "  ", ".", ".."])
+def test_an_id_that_names_nothing_is_refused(run: Run, identifier: str) -> None:
+    with scripted() as service:
+        with pytest.raises(PaywardenUsageError, match="id of the payment must not be empty"):
+            run(service.url, "get_payment", identifier)
+        with pytest.raises(PaywardenUsageError, match="id of the agent must not be empty"):
+            run(service.url, "suspend_agent", identifier)
+    assert not service.asked
 
 
 def test_nobody_there_is_told_as_such() -> None:
@@ -207,6 +262,22 @@ def test_the_tool_call_is_the_idempotency_key(run: Run) -> None:
     assert json.loads(result.content) == PAID
     assert {asked.headers["idempotency-key"] for asked in service.asked} == {"tool-toolu_9"}
     assert service.asked[0].path == "/v1/payments/pay_1/refund"
+
+
+@pytest.mark.parametrize("call_id", ["", "toolu 9", "x" * 251])
+def test_a_tool_call_without_a_usable_id_never_pays(run: Run, call_id: str) -> None:
+    arguments = {"payment": "pay_1", "amount_minor": 500, "currency": "usd"}
+    with scripted(Say(201, PAID)) as service, pytest.raises(PaywardenUsageError):
+        run(service.url, "run_tool", "request_refund", arguments, call_id)
+    assert not service.asked
+
+
+def test_an_empty_id_of_a_model_is_a_result_for_it(run: Run) -> None:
+    with scripted() as service:
+        result = run(service.url, "run_tool", "get_payment", {"payment": ""}, "toolu_1")
+    assert not service.asked
+    assert result.is_error
+    assert json.loads(result.content)["code"] == "invalid_field"
 
 
 @pytest.mark.parametrize(

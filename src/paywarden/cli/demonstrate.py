@@ -37,7 +37,7 @@ def demo(
     It may be run again at any time: every run has its own customers and moves its own money.
     """
     from paywarden.cli.session import complain
-    from paywarden.client import PaywardenApiError, PaywardenUnreachableError
+    from paywarden.client import PaywardenApiError, PaywardenUnreachableError, PaywardenUsageError
     from paywarden.kit.errors import PaywardenError
 
     try:
@@ -46,6 +46,8 @@ def demo(
         raise typer.Exit(complain(REFUSED, error.detail, as_json, code=error.code, param=error.param)) from None
     except PaywardenUnreachableError as error:
         raise typer.Exit(complain(CANNOT_RUN, error.detail, as_json, code="unreachable")) from None
+    except PaywardenUsageError as error:
+        raise typer.Exit(complain(CANNOT_RUN, error.detail, as_json, code="wrong_usage")) from None
     except PaywardenError as error:
         raise typer.Exit(complain(CANNOT_RUN, error.detail, as_json, code=error.code, param=error.param)) from None
     if mark_done is not None:

@@ -12,7 +12,7 @@ from rich.console import RenderableType
 from paywarden.cli.access import find_access
 from paywarden.cli.command import CANNOT_RUN, DONE, REFUSED
 from paywarden.cli.screen import screen
-from paywarden.client import Paywarden, PaywardenApiError, PaywardenUnreachableError
+from paywarden.client import Paywarden, PaywardenApiError, PaywardenUnreachableError, PaywardenUsageError
 from paywarden.kit.errors import PaywardenError
 
 T = TypeVar("T")
@@ -45,21 +45,31 @@ def run_command(body: Callable[[Session], int | None], url: str | None, data: Pa
         with Paywarden(access.url, access.key) as desk:
             return body(Session(desk, as_json)) or DONE
     except PaywardenApiError as error:
-        return complain(REFUSED, error.detail, as_json, **_facts(error))
+        return refuse(error, as_json)
     except PaywardenUnreachableError as error:
         return complain(CANNOT_RUN, error.detail, as_json, code="unreachable")
+    except PaywardenUsageError as error:
+        return complain(CANNOT_RUN, error.detail, as_json, code="wrong_usage")
     except PaywardenError as error:
         return complain(CANNOT_RUN, error.detail, as_json, code=error.code, param=error.param)
 
 
-def complain(exit_status: int, detail: str, as_json: bool, **facts: Any) -> int:
-    """Say what is wrong, in one line on standard error; the exit status."""
+def refuse(error: PaywardenApiError, as_json: bool, hint: str | None = None) -> int:
+    """Say why the service refused, and below it what to do next if there is a ``hint``; the exit status."""
+    return complain(REFUSED, error.detail, as_json, hint=hint, **_facts(error))
+
+
+def complain(exit_status: int, detail: str, as_json: bool, *, hint: str | None = None, **facts: Any) -> int:
+    """Say what is wrong, in one line on standard error, and a ``hint`` below it; the exit status."""
     known = {name: value for name, value in facts.items() if value is not None}
     if as_json:
-        sys.stderr.write(json.dumps({"detail": detail, **known}, ensure_ascii=False) + "\n")
-    else:
-        named = ", ".join(f"{name} {value}" for name, value in known.items() if name != "status")
-        sys.stderr.write(f"paywarden: {' '.join(detail.split())}{f' ({named})' if named else ''}\n")
+        said = {"detail": detail, **known, **({"hint": hint} if hint else {})}
+        sys.stderr.write(json.dumps(said, ensure_ascii=False) + "\n")
+        return exit_status
+    named = ", ".join(f"{name} {value}" for name, value in known.items() if name != "status")
+    sys.stderr.write(f"paywarden: {' '.join(detail.split())}{f' ({named})' if named else ''}\n")
+    if hint:
+        sys.stderr.write(f"{hint}\n")
     return exit_status
 
 

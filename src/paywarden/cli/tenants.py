@@ -15,7 +15,7 @@ def suspend(session: "Session") -> None:
     """The kill switch: nothing more is sent to any provider, and nobody can ask for money."""
     from paywarden.cli.screen import sheet
 
-    session.show(session.desk.suspend_tenant(), lambda tenant: sheet(tenant, ["id", "name", "status"]))
+    session.show(session.desk.suspend_tenant(), lambda tenant: sheet(tenant, ["id", "status"]))
 
 
 @command(app, "activate")
@@ -23,4 +23,4 @@ def activate(session: "Session") -> None:
     """Undo the kill switch."""
     from paywarden.cli.screen import sheet
 
-    session.show(session.desk.activate_tenant(), lambda tenant: sheet(tenant, ["id", "name", "status"]))
+    session.show(session.desk.activate_tenant(), lambda tenant: sheet(tenant, ["id", "status"]))

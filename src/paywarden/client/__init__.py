@@ -5,7 +5,12 @@ with Paywarden("http://127.0.0.1:8000", key) as desk:
 """
 
 from paywarden.client.clients import AsyncPaywarden, Paywarden, is_loopback
-from paywarden.client.errors import PaywardenApiError, PaywardenClientError, PaywardenUnreachableError
+from paywarden.client.errors import (
+    PaywardenApiError,
+    PaywardenClientError,
+    PaywardenUnreachableError,
+    PaywardenUsageError,
+)
 from paywarden.client.tools import TOOLS, ToolResult
 
 __all__ = [
@@ -15,6 +20,7 @@ __all__ = [
     "PaywardenApiError",
     "PaywardenClientError",
     "PaywardenUnreachableError",
+    "PaywardenUsageError",
     "ToolResult",
     "is_loopback",
 ]

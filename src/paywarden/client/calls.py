@@ -2,7 +2,7 @@
 
 Amounts are minor units of a lower-case currency. Who moves money may bring an ``idempotency_key``, for instance made
 from the case at hand: the same key never pays twice. Without one a fresh key is made, which covers the client's own
-repeats. All raise PaywardenApiError and PaywardenUnreachableError.
+repeats. All raise PaywardenUsageError, PaywardenApiError and PaywardenUnreachableError.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,6 +12,7 @@ from urllib.parse import quote
 from paywarden.client import objects
 from paywarden.client.conversation import Call, Conversation, converse
 from paywarden.client.objects import Limit, Page
+from paywarden.client.usage import checked_id, checked_idempotency_key
 from paywarden.kit import ids
 
 T = TypeVar("T")
@@ -26,7 +27,8 @@ def _post(path: str, **body: Any) -> Call[Any]:
 
 
 def _pay(path: str, idempotency_key: str | None, **body: Any) -> Call[Any]:
-    return Call("POST", path, _given(body), idempotency_key=idempotency_key or f"pw-{ids.new_uuid()}")
+    key = f"pw-{ids.new_uuid()}" if idempotency_key is None else checked_idempotency_key(idempotency_key)
+    return Call("POST", path, _given(body), idempotency_key=key)
 
 
 def _given(values: Mapping[str, T | None]) -> dict[str, T]:
@@ -34,7 +36,7 @@ def _given(values: Mapping[str, T | None]) -> dict[str, T]:
 
 
 def _at(collection: str, identifier: str, verb: str | None = None) -> str:
-    path = f"/v1/{collection}/{quote(identifier, safe='')}"
+    path = f"/v1/{collection}/{quote(checked_id(collection.removesuffix('s'), identifier), safe='')}"
     return f"{path}/{verb}" if verb else path
 
 
@@ -173,9 +175,16 @@ def attest_payment(
 # ---- Reviews
 
 
-def list_reviews(status: str = "open", *, limit: int | None = None) -> Conversation[Page[objects.Review]]:
-    """Reviews in one status, oldest first."""
-    return converse(_get("/v1/reviews", status=status, limit=limit))
+def list_reviews(
+    status: str = "open",
+    *,
+    customer: str | None = None,
+    payment: str | None = None,
+    limit: int | None = None,
+    cursor: str | None = None,
+) -> Conversation[Page[objects.Review]]:
+    """Reviews in one status, the longest waiting first."""
+    return converse(_get("/v1/reviews", status=status, customer=customer, payment=payment, limit=limit, cursor=cursor))
 
 
 def get_review(review: str) -> Conversation[objects.Review]:
@@ -345,6 +354,6 @@ def reconcile(*, since: str | None = None, until: str | None = None) -> Conversa
     return converse(_post("/v1/reconciliation/runs", since=since, until=until))
 
 
-def list_discrepancies(status: str = "open") -> Conversation[Page[objects.Discrepancy]]:
-    """Differences that somebody must look at."""
-    return converse(_get("/v1/reconciliation/discrepancies", status=status))
+def list_discrepancies(status: str = "open", *, limit: int | None = None) -> Conversation[Page[objects.Discrepancy]]:
+    """Differences that somebody must look at, newest first."""
+    return converse(_get("/v1/reconciliation/discrepancies", status=status, limit=limit))

@@ -13,6 +13,7 @@ import httpx
 
 from paywarden.client import calls, tools
 from paywarden.client.conversation import Answer, Call, Conversation, NoAnswer, Pause, Reply
+from paywarden.client.usage import checked_api_key, checked_url
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -161,8 +162,8 @@ class AsyncPaywarden(Methods):
 
 def _settings(url: str, key: str | None, timeout_seconds: float) -> dict[str, Any]:
     return {
-        "base_url": url,
-        "headers": {"Authorization": f"Bearer {key}"} if key else {},
+        "base_url": checked_url(url),
+        "headers": {"Authorization": f"Bearer {key}"} if checked_api_key(key) else {},
         "timeout": httpx.Timeout(timeout_seconds, connect=_CONNECT_TIMEOUT_SECONDS),
         # A key for a service on this machine must not travel to a proxy that the environment names.
         "trust_env": not is_loopback(url),

@@ -1,6 +1,7 @@
 """What a call can end with besides its answer.
 
 PaywardenClientError
+  PaywardenUsageError          the call itself is wrong (a ValueError too); nothing was sent
   PaywardenApiError            the service answered with a problem: ``code``, ``status``, ``detail``, ``param``
   PaywardenUnreachableError    no usable answer came; a request for money may still have been taken
 """
@@ -15,6 +16,14 @@ class PaywardenClientError(Exception):
     def __init__(self, detail: str) -> None:
         super().__init__(detail)
         self.detail = detail
+
+
+class PaywardenUsageError(PaywardenClientError, ValueError):
+    """The call itself is wrong; ``param`` names what. Nothing was sent, and asking again changes nothing."""
+
+    def __init__(self, param: str, problem: str) -> None:
+        super().__init__(f"The {param} {problem}. Nothing was sent.")
+        self.param = param
 
 
 class PaywardenApiError(PaywardenClientError):

@@ -9,7 +9,7 @@ T = TypeVar("T")
 
 
 class Page(TypedDict, Generic[T]):
-    """Part of a list, newest first. ``next_cursor`` leads to the rest."""
+    """Part of a list. ``next_cursor`` leads to the rest."""
 
     object: Literal["list"]
     data: list[T]
@@ -108,18 +108,24 @@ class PaymentCheck(TypedDict):
 
 
 class Review(TypedDict):
-    """A payment that waits for another principal. A verdict counts for exactly ``action_digest``."""
+    """A payment that waits for another principal. A verdict counts for exactly ``action_digest``.
+
+    ``request`` is what the customer wrote; ``verdicts`` say who decided, when and why, oldest first.
+    """
 
     object: Literal["review"]
     id: str
-    payment: Any
+    payment: Payment
+    request: str | None
     status: str
     required_role: str
     reviewer_kind: str
     reason: str
     action_digest: str
+    verdicts: list[dict[str, Any]]
     expires_at: str
     created_at: str
+    closed_at: str | None
 
 
 class Note(TypedDict):
@@ -252,7 +258,7 @@ class Reconciliation(TypedDict):
 
 
 class Discrepancy(TypedDict):
-    """A difference that waits for somebody."""
+    """A difference that waits for somebody. ``display`` is the payment's amount; ``detail`` depends on ``kind``."""
 
     object: Literal["discrepancy"]
     id: str
@@ -260,6 +266,10 @@ class Discrepancy(TypedDict):
     status: str
     subject: str
     payment: str | None
+    display: str | None
+    detail: dict[str, Any]
+    created_at: str
+    resolved_at: str | None
 
 
 class Tenant(TypedDict):
@@ -267,5 +277,4 @@ class Tenant(TypedDict):
 
     object: Literal["tenant"]
     id: str
-    name: str
     status: str

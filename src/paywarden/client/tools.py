@@ -11,7 +11,8 @@ from typing import Any, Final
 
 from paywarden.client import calls
 from paywarden.client.conversation import Conversation
-from paywarden.client.errors import PaywardenApiError
+from paywarden.client.errors import PaywardenApiError, PaywardenUsageError
+from paywarden.client.usage import checked_idempotency_key
 from paywarden.kit.errors import InvalidFieldError
 
 _AMOUNT: Final = {
@@ -88,18 +89,24 @@ class ToolResult:
 def run_tool(name: str, arguments: Mapping[str, Any], call_id: str) -> Conversation[ToolResult]:
     """Run a tool call of a model; ``call_id`` is the id of its ``tool_use`` block.
 
-    Wrong arguments, denials and declines are results for the model. Raises PaywardenUnreachableError: then run the same
-    call again, with the same id.
+    Wrong arguments, denials and declines are results for the model. Raises PaywardenUsageError for a ``call_id`` that
+    makes no idempotency key, and PaywardenUnreachableError: then run the same call again, with the same id.
     """
+    key = {"idempotency_key": _tool_key(call_id)} if name in _PAYS else {}
     try:
         check_arguments(name, arguments)
-        key = {"idempotency_key": f"tool-{call_id}"} if name in _PAYS else {}
         result = yield from _RUN[name](**arguments, **key)
-    except InvalidFieldError as error:
+    except (InvalidFieldError, PaywardenUsageError) as error:
         return _problem("invalid_field", error.detail, param=error.param)
     except PaywardenApiError as error:
         return _problem(error.code, error.detail, param=error.param, **error.extra)
     return ToolResult(json.dumps(result), is_error=False)
+
+
+def _tool_key(call_id: str) -> str:
+    if not call_id:
+        raise PaywardenUsageError("call_id", "must not be empty: it is what keeps a repeated call from paying twice")
+    return checked_idempotency_key(f"tool-{call_id}")
 
 
 def check_arguments(name: str, arguments: Mapping[str, Any]) -> None:

@@ -1,6 +1,7 @@
 """Reviews: another principal's verdict on exactly this action; an approval reserves in the same commit."""
 
-from typing import Literal
+from collections.abc import Sequence
+from typing import Any, Literal
 from uuid import UUID
 
 from psycopg.errors import CheckViolation, UniqueViolation
@@ -21,10 +22,25 @@ Verdict = Literal["approve", "reject"]
 _TRIES = 4
 
 
-async def list_reviews(desk: Desk, actor: Actor, status: str, limit: int) -> list[tuple[Review, Payment]]:
-    """Reviews in one status with their payments, oldest first."""
+async def list_reviews(
+    desk: Desk,
+    actor: Actor,
+    status: str,
+    limit: int,
+    *,
+    after: UUID | None = None,
+    customer_id: str | None = None,
+    payment_id: UUID | None = None,
+) -> list[tuple[Review, Payment]]:
+    """Reviews in one status with their payments, oldest first, after the review ``after``.
+
+    The order is that of the ids, made when a review is opened: one that commits while somebody pages past it is seen
+    when the list is read again from its start, as a queue is.
+    """
     async with transaction(desk.pool, actor.tenant_id) as connection:
-        found = await reviews.of_status(connection, status, limit)
+        found = await reviews.of_status(
+            connection, status, limit, after=after, customer_id=customer_id, payment_id=payment_id
+        )
         pairs = [(review, await rows.find(connection, review.payment_id)) for review in found]
     return [(review, payment) for review, payment in pairs if payment is not None]
 
@@ -41,6 +57,12 @@ async def _find(connection: Connection, review_id: UUID) -> tuple[Review, Paymen
     if review is None or payment is None:
         raise NotFoundError("There is no such review.")
     return review, payment
+
+
+async def verdicts(desk: Desk, actor: Actor, found: Sequence[Review]) -> list[dict[str, Any]]:
+    """What was said on these reviews, by whom and why, as rows, oldest first."""
+    async with transaction(desk.pool, actor.tenant_id) as connection:
+        return await reviews.verdicts_of(connection, found)
 
 
 async def give_verdict(

@@ -47,7 +47,7 @@ async def resolve_gone(
 
 
 async def of_tenant(connection: Connection, status: str = "open", limit: int = 100) -> list[dict[str, Any]]:
-    """Discrepancies in one status, newest first."""
+    """Discrepancies in one status, newest first, with amount and currency of the payment they are about, if any."""
     return await (await connection.execute(SQL.list_discrepancies, {"status": status, "limit": limit})).fetchall()
 
 

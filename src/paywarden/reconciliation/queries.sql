@@ -17,11 +17,14 @@ where tenant_id = (select paywarden.tenant()) and status = 'open' and kind = any
   and (kind, subject) not in (select * from unnest(%(found_kinds)s::text[], %(found_subjects)s::text[]));
 
 -- name: list_discrepancies
--- Discrepancies in one status, newest first.
-select id, kind, payment_id, subject, detail, status, created_at, resolved_at
-from paywarden.discrepancies
-where tenant_id = (select paywarden.tenant()) and status = %(status)s
-order by id desc
+-- Discrepancies in one status with the amount of the payment, newest first.
+select discrepancy.id, discrepancy.kind, discrepancy.payment_id, discrepancy.subject, discrepancy.detail,
+    discrepancy.status, discrepancy.created_at, discrepancy.resolved_at, payment.amount_minor, payment.currency
+from paywarden.discrepancies as discrepancy
+left join paywarden.payments as payment
+    on payment.tenant_id = discrepancy.tenant_id and payment.id = discrepancy.payment_id
+where discrepancy.tenant_id = (select paywarden.tenant()) and discrepancy.status = %(status)s
+order by discrepancy.id desc
 limit %(limit)s;
 
 -- name: discrepancies_of_payment

@@ -17,10 +17,14 @@ where tenant_id = (select paywarden.tenant()) and id = %(id)s
 for no key update;
 
 -- name: list_reviews
--- Reviews in one status, oldest first.
-select review.*, expires_at <= paywarden.clock() as overdue from paywarden.reviews as review
-where tenant_id = (select paywarden.tenant()) and status = %(status)s
-order by id
+-- Reviews in one status, oldest first, after a cursor; of one customer or one payment if named.
+select review.*, review.expires_at <= paywarden.clock() as overdue from paywarden.reviews as review
+join paywarden.payments as payment on payment.tenant_id = review.tenant_id and payment.id = review.payment_id
+where review.tenant_id = (select paywarden.tenant()) and review.status = %(status)s
+  and (%(after_id)s::uuid is null or review.id > %(after_id)s::uuid)
+  and (%(payment_id)s::uuid is null or review.payment_id = %(payment_id)s::uuid)
+  and (%(customer_id)s::text is null or payment.customer_id = %(customer_id)s)
+order by review.id
 limit %(limit)s;
 
 -- name: reviews_of_payment
@@ -48,6 +52,16 @@ select verdict.id, verdict.review_id, verdict.reviewer_id, verdict.verdict, verd
 from paywarden.verdicts as verdict
 join paywarden.principals as reviewer on reviewer.tenant_id = verdict.tenant_id and reviewer.id = verdict.reviewer_id
 where verdict.tenant_id = (select paywarden.tenant()) and verdict.payment_id = %(payment_id)s
+order by verdict.id;
+
+-- name: verdicts_of_reviews
+-- Every verdict on some reviews, with who gave it.
+select verdict.id, verdict.review_id, verdict.reviewer_id, verdict.verdict, verdict.action_digest, verdict.reason,
+    verdict.created_at, reviewer.kind as reviewer_kind, reviewer.name as reviewer_name
+from paywarden.verdicts as verdict
+join paywarden.principals as reviewer on reviewer.tenant_id = verdict.tenant_id and reviewer.id = verdict.reviewer_id
+where verdict.tenant_id = (select paywarden.tenant()) and verdict.payment_id = any(%(payment_ids)s)
+  and verdict.review_id = any(%(review_ids)s)
 order by verdict.id;
 
 -- name: standing_approvals

@@ -1,5 +1,6 @@
 """Reviews and verdicts. A verdict is about the SHA-256 of one exact action; the initiator can never give it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any, Literal
@@ -78,10 +79,24 @@ async def lock(connection: Connection, review_id: UUID) -> Review | None:
     return None if row is None else _from_row(row)
 
 
-async def of_status(connection: Connection, status: str, limit: int) -> list[Review]:
-    """Reviews in one status, oldest first."""
-    rows = await (await connection.execute(SQL.list_reviews, {"status": status, "limit": limit})).fetchall()
-    return [_from_row(row) for row in rows]
+async def of_status(
+    connection: Connection,
+    status: str,
+    limit: int,
+    *,
+    after: UUID | None = None,
+    customer_id: str | None = None,
+    payment_id: UUID | None = None,
+) -> list[Review]:
+    """Reviews in one status, oldest first, after the review ``after``; of one customer or one payment if named."""
+    values = {
+        "status": status,
+        "limit": limit,
+        "after_id": after,
+        "customer_id": customer_id,
+        "payment_id": payment_id,
+    }
+    return [_from_row(row) for row in await (await connection.execute(SQL.list_reviews, values)).fetchall()]
 
 
 async def of_payment(connection: Connection, payment_id: UUID) -> list[Review]:
@@ -115,6 +130,12 @@ async def close(
 async def verdicts(connection: Connection, payment_id: UUID) -> list[dict[str, Any]]:
     """Every verdict ever given on a payment, with its reviewer's kind, name and roles, oldest first."""
     return await (await connection.execute(SQL.verdicts_of_payment, {"payment_id": payment_id})).fetchall()
+
+
+async def verdicts_of(connection: Connection, found: Sequence[Review]) -> list[dict[str, Any]]:
+    """Every verdict on these reviews, with its reviewer's kind and name, oldest first."""
+    values = {"review_ids": [review.id for review in found], "payment_ids": [review.payment_id for review in found]}
+    return await (await connection.execute(SQL.verdicts_of_reviews, values)).fetchall()
 
 
 async def standing_approvals(connection: Connection, payment_id: UUID, action_digest: bytes) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ from typing_extensions import TypedDict
 from paywarden.api.render.values import display_asset, plain, public_id
 from paywarden.kit import ids
 from paywarden.kit.clock import rfc3339
+from paywarden.kit.money import display
 
 
 class AccountObject(TypedDict):
@@ -78,7 +79,7 @@ class PaymentReconciliationObject(TypedDict):
 
 
 class DiscrepancyObject(TypedDict):
-    """A difference that waits for somebody."""
+    """A difference that waits for somebody. ``display`` is the payment's amount; ``detail`` depends on ``kind``."""
 
     object: Literal["discrepancy"]
     id: str
@@ -86,6 +87,7 @@ class DiscrepancyObject(TypedDict):
     status: str
     subject: str
     payment: str | None
+    display: str | None
     detail: dict[str, Any]
     created_at: str
     resolved_at: str | None
@@ -172,6 +174,7 @@ def discrepancy_object(row: Mapping[str, Any]) -> DiscrepancyObject:
         "status": row["status"],
         "subject": row["subject"],
         "payment": public_id("pay", row["payment_id"]),
+        "display": None if row["payment_id"] is None else display(row["amount_minor"], row["currency"]),
         "detail": plain(row["detail"]),
         "created_at": rfc3339(row["created_at"]),
         "resolved_at": None if row["resolved_at"] is None else rfc3339(row["resolved_at"]),

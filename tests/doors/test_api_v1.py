@@ -112,7 +112,8 @@ class TestPayments:
         too_much = await admin.post(
             "/v1/payments:check", {"kind": "charge", "amount_minor": 50_001, "currency": "usd", "customer": "c"}
         )
-        assert (too_much.json()["status"], too_much.json()["reason"]) == ("denied", "mandate_payment_limit")
+        assert too_much.json()["status"] == "denied"
+        assert too_much.json()["reason"].startswith("mandate_payment_limit: at most $")
         assert await door.count("payments") == 0
 
     async def test_fields_that_contradict_each_other(self, door: Door, admin: Caller) -> None:

@@ -55,7 +55,11 @@ async def test_many_at_once_with_one_key_are_one_payment(stage: Stage) -> None:
 
 async def test_over_the_limit_of_a_payment_is_denied_by_the_mandate_and_nothing_is_held(stage: Stage) -> None:
     payment = await stage.charge(50_001)
-    assert (payment.status, payment.reason, payment.hold_id) == (Status.DENIED, "mandate_payment_limit", None)
+    assert (payment.status, payment.reason, payment.hold_id) == (
+        Status.DENIED,
+        "mandate_payment_limit: at most $500.00 a payment; this is $500.01",
+        None,
+    )
     assert await stage.broken_invariants() == {}
 
 
@@ -67,12 +71,15 @@ async def test_over_the_days_budget_is_denied_as_insufficient(stage: Stage) -> N
     answers = [
         (await stage.ask(Ask("charge", 600, "eur", customer_id="c"), actor=stage.admin)).payment for _ in range(2)
     ]
-    assert [answer.reason for answer in answers] == [None, "insufficient"]
-    assert answers[1].status is Status.DENIED
+    assert (answers[0].reason, answers[1].status) == (None, Status.DENIED)
+    told = "insufficient: too little is left of the mandate's budget of €10.00 for 20"
+    assert (answers[1].reason or "").startswith(told)
 
 
 async def test_a_currency_without_a_budget_is_denied(stage: Stage) -> None:
-    assert (await stage.charge(100, currency="jpy")).reason == "no_mandate"
+    assert (await stage.charge(100, currency="jpy")).reason == (
+        "no_mandate: there is no active mandate of this principal for charge jpy"
+    )
 
 
 async def test_a_principal_that_may_not_initiate_leaves_no_row(stage: Stage) -> None:
@@ -124,7 +131,10 @@ async def test_a_dry_run_says_what_would_happen_and_stores_nothing(stage: Stage)
     wanted = Ask("charge", 900, "usd", customer_id="c")
     assert (await story.check(stage.desk, stage.agent, wanted))["status"] == "reserved"
     too_much = await story.check(stage.desk, stage.agent, Ask("charge", 60_000, "usd", customer_id="c"))
-    assert (too_much["status"], too_much["reason"]) == ("denied", "mandate_payment_limit")
+    assert (too_much["status"], too_much["reason"]) == (
+        "denied",
+        "mandate_payment_limit: at most $500.00 a payment; this is $600.00",
+    )
     assert await count_payments(stage) == 0
 
 
@@ -140,3 +150,10 @@ async def test_a_refund_never_takes_more_than_the_charge_took(stage: Stage) -> N
                 await stage.ask(wanted, actor=stage.admin)
     assert (await stage.find(charge.id)).refundable_minor == 0
     assert await stage.broken_invariants() == {}
+
+
+async def test_a_dry_run_is_judged_as_the_door_would_with_a_key_of_its_own(stage: Stage) -> None:
+    wanted = Ask("charge", 700, "usd", customer_id="c", reference="same")
+    await stage.ask(wanted, key=None)
+    assert (await story.check(stage.desk, stage.agent, wanted))["status"] == "reserved"
+    assert (await stage.ask(wanted, key=None)).payment.status is Status.IN_REVIEW

@@ -432,7 +432,7 @@ async def test_authority_that_ends_before_the_point_of_no_return_stops_the_payme
     world.clock.advance(5)
     await world.work()
     refused = await world.stage.find(payment.id)
-    assert (refused.status, refused.reason) == (Status.DENIED, rule)
+    assert (refused.status, (refused.reason or "").partition(":")[0]) == (Status.DENIED, rule)
     assert (world.held(), await charges(world, payment)) == (0, 0)
     assert world.statuses(payment) == ["pending", "reserved", "denied"]
     assert await world.stage.broken_invariants() == {}
@@ -478,7 +478,7 @@ async def test_authority_that_ends_while_it_is_reserved_is_noticed(world: World,
 
     monkeypatch.setattr(guard, "look", look_then_revoke)
     payment = await world.stage.charge(900)
-    assert (payment.status, payment.reason) == (Status.DENIED, "no_mandate")
+    assert (payment.status, (payment.reason or "").partition(":")[0]) == (Status.DENIED, "no_mandate")
     assert world.held() == 0
 
 

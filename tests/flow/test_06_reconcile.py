@@ -7,7 +7,7 @@ import pytest
 
 from paywarden.flow import reconcile
 from paywarden.flow.desk import Actor
-from paywarden.kit.errors import OverloadedError
+from paywarden.kit.errors import InvalidFieldError, OverloadedError
 from paywarden.kit.states import Status
 from paywarden.payments.rows import Payment
 from paywarden.providers.port import Unknown
@@ -130,3 +130,13 @@ async def test_without_a_usable_statement_nothing_is_concluded(world: World) -> 
     with pytest.raises(OverloadedError):
         await run(world)
     assert world.discrepancies() == []
+
+
+async def test_a_period_that_is_none_is_refused_and_never_green(world: World) -> None:
+    now = world.one("select paywarden.clock()")
+    day = timedelta(days=1)
+    for since, until, field in ((now, now - day, "until"), (now - day, now - day, "until"), (now + day, None, "until"),
+                                (now + day, now + 2 * day, "since")):  # fmt: skip
+        with pytest.raises(InvalidFieldError) as refused:
+            await reconcile.run(world.stage.desk, world.stage.admin, since, until)
+        assert refused.value.param == field

@@ -44,7 +44,8 @@ class Desks:
         wanted = Ask("charge", amount_minor, "usd", origin="reserve", agent_id="racer", bare=True)
         request = IdempotentRequest(f"race-{number}", digest(number))
         asked = await ask.ask(self.desks[number % 2], self.spender, wanted, request)
-        return asked.payment.status, asked.payment.reason
+        reason = asked.payment.reason
+        return asked.payment.status, reason and reason.partition(":")[0]
 
     async def race(self, attempts: int) -> Counter[tuple[Status, str | None]]:
         """Amounts of 1 to 1,200 cents (a sixth above the payment's limit), ``AT_ONCE`` at a time."""

@@ -47,7 +47,7 @@ def policies(text: str = TEXT, schema: str = SCHEMA) -> PolicySet:
 
 def without_rule(rule: str) -> PolicySet:
     """The broken twin: the shipped policies, one of them taken out."""
-    text, found = re.subn(rf'@id\("{rule}"\)\n(?:permit|forbid).*?;\n', "", TEXT, flags=re.DOTALL)
+    text, found = re.subn(rf'@id\("{rule}"\)\n(?:@says[^\n]*\n)?(?:permit|forbid).*?;\n', "", TEXT, flags=re.DOTALL)
     assert found == 1
     return policies(text)
 

@@ -1,6 +1,7 @@
 """The shipped Cedar policies, rule by rule, and what happens to policies that are wrong."""
 
 import hashlib
+import re
 from dataclasses import replace
 from uuid import UUID
 
@@ -223,3 +224,10 @@ def test_a_principal_is_the_one_of_its_public_id() -> None:
     named = f'@id("one") permit (principal == Agent::"{"agt_" + "0" * 25 + "1"}", action, resource);'
     assert policies(named).ask(CHARGE, "autonomous", ()).allowed
     assert not policies(named).ask(replace(CHARGE, principal_id=UUID(int=3)), "autonomous", ()).allowed
+
+
+def test_every_shipped_rule_that_forbids_says_why() -> None:
+    forbidding = re.findall(r'@id\("(\w+)"\)\n(?:@says[^\n]*\n)?forbid', TEXT)
+    assert len(forbidding) >= 7
+    assert all(policies().says(rule) for rule in forbidding)
+    assert policies().says("charge_autonomous") is None

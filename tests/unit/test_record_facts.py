@@ -39,7 +39,7 @@ def test_a_fact_is_read_and_written_alike(fact: dict[str, Any]) -> None:
         charge(reference="\ud800"),
         order(within_policy="true"),
         order(within_policy=1),
-        refund(status="requested"),
+        refund(status="asked"),
         fee(assessment="unfair"),
         {"type": ["charge"]},
         {"type": "charge", "at": object()},

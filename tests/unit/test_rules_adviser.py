@@ -76,6 +76,22 @@ def test_records_that_justify(seen: Snapshot, amount_minor: int, cited: tuple[in
 @pytest.mark.parametrize(
     "seen",
     [
+        noted(TWICE, *PAIR, refund("pay_2", status="requested")),
+        noted(FEE, fee(), refund(status="requested")),
+        noted(REFUND, order(), refund(status="requested")),
+        noted(REFUND, refund(status="requested")),
+    ],
+)
+def test_a_refund_that_is_only_asked_for_decides_nothing(seen: Snapshot) -> None:
+    """It may be rejected: then the customer must not have lost this request, too. Nor may both be paid."""
+    advice = judge(seen)
+    assert (advice.verdict, advice.amount_minor) == ("escalate", 0)
+    assert "not decided yet" in advice.reason
+
+
+@pytest.mark.parametrize(
+    "seen",
+    [
         noted(TWICE, charge()),
         noted(TWICE, charge("pay_1"), charge("pay_2", reference="ORD-2")),
         noted(TWICE, charge("pay_1"), charge("pay_2", amount_minor=1251)),

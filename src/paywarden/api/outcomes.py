@@ -20,15 +20,16 @@ def waits(payment: Payment) -> bool:
 
 def refuse_unhappy(payment: Payment) -> None:
     """Raises PaymentDeniedError or InsufficientFundsError with the rule, PaymentDeclinedError for a failed payment."""
-    told: dict[str, Any] = {
-        "payment": payment.public_id,
-        "rule": payment.reason,
-        "decided_by": payment.decided_by or None,
-    }
     if payment.status is Status.DENIED:
-        if payment.reason == INSUFFICIENT:
-            raise InsufficientFundsError("Not enough authority or funds is left for this payment.", **told)
-        raise PaymentDeniedError(f"Denied: {payment.reason or 'no rule permits it'}.", **told)
+        rule = (payment.reason or "").partition(":")[0]
+        told: dict[str, Any] = {
+            "payment": payment.public_id,
+            "rule": rule,
+            "decided_by": payment.decided_by or None,
+        }
+        said = payment.reason or "default: no rule permits it"
+        refusal = InsufficientFundsError if rule == INSUFFICIENT else PaymentDeniedError
+        raise refusal(f"A reviewer {said}." if rule == "rejected" else f"Denied by {said}.", **told)
     if payment.status is Status.FAILED:
         raise PaymentDeclinedError(payment.reason or "The provider declined the payment.", payment=payment.public_id)
 

@@ -39,14 +39,17 @@ class ChargeFact:
 
 @dataclass(frozen=True, slots=True, config=_STRICT)
 class RefundFact:
-    """Money given back for the charge ``payment_id``. ``processing`` is anything that may still succeed."""
+    """Money given back for the charge ``payment_id``. ``processing`` is anything that may still succeed.
+
+    ``requested`` waits for a decision: it may never be made, and must not be made twice.
+    """
 
     type: Literal["refund"]
     refund_id: _Id
     payment_id: _Id
     amount_minor: _Amount
     currency: _Currency
-    status: Literal["processing", "succeeded", "failed"]
+    status: Literal["requested", "processing", "succeeded", "failed"]
     at: AwareDatetime
 
 

@@ -4,7 +4,7 @@ A message chooses which rule looks (``claims.py``); only records decide. Notes o
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -15,6 +15,7 @@ from paywarden.decisions.claims import ClaimKind, classify
 from paywarden.decisions.record_facts import ChargeFact, FeeFact, OrderFact, RefundFact
 from paywarden.kit.money import display
 
+_UNDECIDED = "another refund of it was asked for and is not decided yet; a person must look at both"
 INSUFFICIENT_EVIDENCE = "Insufficient evidence to initiate payment"
 DUPLICATE_WITHIN = timedelta(hours=48)
 _CONFIDENCE: dict[Verdict, int] = {"approve": 95, "deny": 90, "escalate": 50, "need_facts": 60}
@@ -78,7 +79,7 @@ def _charged_twice(case: _Case) -> Advice:
     excess_minor, group = max(supported, key=lambda pair: pair[0])
     cited, charge = [identifier for identifier, _ in group], group[0][1]
     if excess_minor <= 0:
-        return _say("deny", "the repeated charge is refunded already", [*cited, *_refund_ids(case, group)])
+        return _refunded(case, "the repeated charge is refunded already", cited, [fact for _, fact in group])
     many = f"{len(group)} charges of {case.money(charge.amount_minor)} for {charge.reference} within 48 hours"
     return _approve(case, min(excess_minor, charge.amount_minor), f"{many} are recorded", cited)
 
@@ -93,7 +94,7 @@ def _card_payment_fee(case: _Case) -> Advice:
     cited, fee = max(owed, key=lambda pair: pair[1].amount_minor - case.file.refunded_minor([pair[1].payment_id]))
     left_minor = fee.amount_minor - case.file.refunded_minor([fee.payment_id])
     if left_minor <= 0:
-        return _say("deny", "at least the fee is refunded already", [cited])
+        return _refunded(case, "at least the fee is refunded already", [cited], [fee])
     said = "charged wrongly" if fee.assessment == "wrongly_charged" else "one that may be waived"
     return _approve(case, left_minor, f"a fee of {case.money(fee.amount_minor)} is recorded as {said}", [cited])
 
@@ -119,8 +120,10 @@ def _refund(case: _Case) -> Advice:
 def _no_order_entitles(refunds: list[tuple[str, RefundFact]], orders: list[tuple[str, OrderFact]]) -> Advice:
     done = {fact.status: cited for cited, fact in refunds}
     if "succeeded" in done or "processing" in done:
-        state = "succeeded" if "succeeded" in done else "on its way"
-        return _say("deny", f"a refund is recorded already and has {state}", list(done.values()))
+        state = "has succeeded" if "succeeded" in done else "is on its way"
+        return _say("deny", f"a refund is recorded already and {state}", list(done.values()))
+    if "requested" in done:
+        return _say("escalate", _UNDECIDED, list(done.values()))
     if "failed" in done:
         return _say("escalate", "a refund was made and failed; a person must look", list(done.values()))
     if orders:
@@ -165,9 +168,14 @@ def _excess_minor(case: _Case, group: _Charges) -> int:
     return (len(group) - 1) * group[0][1].amount_minor - refunded_minor
 
 
-def _refund_ids(case: _Case, group: _Charges) -> list[str]:
-    payments = {charge.payment_id for _, charge in group}
-    return [cited for cited, refund in case.file.of(RefundFact) if refund.payment_id in payments]
+def _refunded(case: _Case, because: str, cited: list[str], about: Sequence[ChargeFact | FeeFact]) -> Advice:
+    """Nothing is left to give back; unless it was only asked for, then nobody knows yet."""
+    payments = {fact.payment_id for fact in about}
+    refunds = [pair for pair in case.file.of(RefundFact) if pair[1].payment_id in payments]
+    cited = [*cited, *(identifier for identifier, _ in refunds)]
+    if any(refund.status == "requested" for _, refund in refunds):
+        return _say("escalate", _UNDECIDED, cited)
+    return _say("deny", because, cited)
 
 
 def _owed_minor(case: _Case, order: OrderFact) -> int:

@@ -92,12 +92,19 @@ async def create_tenant(
 
 
 async def create_admin_key(pool: Pool, tenant_id: UUID) -> str:
-    """A key for the tenant's administrator, who is made when there is none, with the quick start's mandate there."""
+    """A key for the tenant's administrator, who is made when there is none, with the quick start's mandate there.
+
+    It is for whoever holds the database, so it also lets an administrator in again who was suspended.
+    """
     async with transaction(pool, tenant_id) as connection:
         tenant = await tenants.find(connection, tenant_id)
         if tenant is None:
             raise NotFoundError("There is no such tenant.")
         admin, secret = await _admin_key(connection, tenant)
+        if admin.status != "active":
+            await principals.set_status(connection, admin.id, "active")
+            await tenants.count_authority_change(connection)
+            await events.record(connection, "principal.active", ("principal", admin.id), data={"by": "operator"})
         if tenant_id == QUICKSTART_TENANT_ID:
             await _ensure_mandate(connection, admin)
     return secret
@@ -138,16 +145,30 @@ async def list_principals(desk: Desk, actor: Actor) -> list[Principal]:
 async def set_principal_status(
     desk: Desk, actor: Actor, principal_id: UUID, status: Literal["active", "suspended"]
 ) -> Principal:
-    """Suspend (its keys stop at once, what it reserved is not sent) or reactivate a principal."""
+    """Suspend (its keys stop at once, what it reserved is not sent) or reactivate a principal.
+
+    Raises NotFoundError, StateConflictError for the last administrator.
+    """
     actor.principal.require("administer")
     async with transaction(desk.pool, actor.tenant_id) as connection:
+        # Also the tenant's lock: two administrators cannot stop each other at the same moment.
+        await tenants.count_authority_change(connection)
         if not await principals.set_status(connection, principal_id, status):
             raise NotFoundError("There is no such principal.")
-        await tenants.count_authority_change(connection)
+        await _require_administrator(connection)
         await _note(connection, actor, f"principal.{status}", principal_id)
         changed = await principals.find(connection, principal_id)
     assert changed is not None  # noqa: S101  it was just changed
     return changed
+
+
+async def _require_administrator(connection: Connection) -> None:
+    """Nobody may lock a tenant out of its own kill switch."""
+    if not await api_keys.administrator_remains(connection):
+        raise StateConflictError(
+            "This would leave nobody who may administer this tenant: give another principal the role 'administer' "
+            "and a key first."
+        )
 
 
 async def create_key(
@@ -179,12 +200,14 @@ async def list_keys(desk: Desk, actor: Actor) -> list[dict[str, Any]]:
 
 
 async def revoke_key(desk: Desk, actor: Actor, key_id: UUID) -> dict[str, Any]:
-    """End a key at once. Raises NotFoundError."""
+    """End a key at once. Raises NotFoundError, StateConflictError for the last administrator's last key."""
     actor.principal.require("administer")
     async with transaction(desk.pool, actor.tenant_id) as connection:
+        await tenants.count_authority_change(connection)
         row = await api_keys.revoke(connection, key_id)
         if row is None:
             raise NotFoundError("There is no such key.")
+        await _require_administrator(connection)
         await _note(connection, actor, "key.revoked", key_id)
     return row
 

@@ -22,7 +22,13 @@ from paywarden.payments.rows import Kind, Payment
 EVIDENCE_NOTES = 8
 OWN_RECORDS = 50
 _CHARGE_STATUS = {Status.SUCCEEDED: "succeeded", Status.FAILED: "failed", Status.CANCELED: "canceled"}
-_REFUND_STATUS = {Status.SUCCEEDED: "succeeded", Status.FAILED: "failed"}
+_REFUND_STATUS = {
+    Status.SUCCEEDED: "succeeded",
+    Status.FAILED: "failed",
+    Status.PENDING: "requested",
+    Status.NEEDS_FACTS: "requested",
+    Status.IN_REVIEW: "requested",
+}
 
 
 async def decide(desk: Desk, payment: Payment) -> None:

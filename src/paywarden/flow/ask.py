@@ -87,14 +87,15 @@ class _PreviewError(Exception):
 async def preview(desk: Desk, actor: Actor, wanted: Ask) -> tuple[Payment, bool]:
     """What would become of this request, budgets and all, without storing anything; and whether advice is needed first.
 
-    The adviser is not asked. Raises what ``ask`` raises.
+    It is judged as a request with an idempotency key of its own, as the doors that look ahead require one. The adviser
+    is not asked. Raises what ``ask`` raises.
     """
     actor.principal.require("initiate")
     _validate(desk, wanted)
 
     async def once() -> None:
         async with transaction(desk.pool, actor.tenant_id) as connection:
-            asked = await _store_once(connection, desk, actor, wanted, None)
+            asked = await _store_once(connection, desk, actor, wanted, None, keyed=True)
             raise _PreviewError(asked.payment, asked.payment.status == Status.PENDING)
 
     try:
@@ -124,14 +125,14 @@ async def _store(desk: Desk, actor: Actor, wanted: Ask, request: IdempotentReque
     for _ in range(_GUARD_TRIES):
         try:
             async with transaction(desk.pool, actor.tenant_id) as connection:
-                return await _store_once(connection, desk, actor, wanted, request)
+                return await _store_once(connection, desk, actor, wanted, request, keyed=request is not None)
         except guard.StaleAuthorityError:
             continue
     raise guard.StaleAuthorityError("Authority keeps changing; please retry with the same key.", retry_after_seconds=1)
 
 
 async def _store_once(
-    connection: Connection, desk: Desk, actor: Actor, wanted: Ask, request: IdempotentRequest | None
+    connection: Connection, desk: Desk, actor: Actor, wanted: Ask, request: IdempotentRequest | None, *, keyed: bool
 ) -> Asked:
     payment_id = ids.new_uuid()
     if request is not None:
@@ -139,8 +140,8 @@ async def _store_once(
         new = await idempotency.register(connection, actor.principal.id, request, payment_id, lease_seconds)
         if not new:
             return Asked(await _replay(connection, actor, request), replayed=True)
-    suspected = await _suspect_duplicate(connection, actor, wanted, keyed=request is not None)
-    payment = await _insert(connection, actor, wanted, payment_id, request is not None, suspected)
+    suspected = await _suspect_duplicate(connection, actor, wanted, keyed=keyed)
+    payment = await _insert(connection, actor, wanted, payment_id, keyed, suspected)
     await events.record(
         connection,
         "payment.asked",

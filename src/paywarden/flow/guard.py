@@ -44,13 +44,26 @@ class Situation:
 
 
 @dataclass(frozen=True, slots=True)
+class Denial:
+    """The rule that refuses a payment, and a sentence for people if there is one."""
+
+    rule: str
+    says: str | None = None
+
+    @property
+    def reason(self) -> str:
+        """Both in one text: the rule first, so that programs can read it."""
+        return f"{self.rule}: {self.says}" if self.says else self.rule
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """What guard says of a payment: the oversight decision, the mandate it rests on, every check."""
 
     decision: oversight.OversightDecision
     mandate: mandates.Mandate | None
     checks: tuple[Check, ...]
-    denied_by: str | None
+    denial: Denial | None
 
 
 async def look(connection: Connection, payment: Payment, advice: AdviceFacts | None) -> Situation:
@@ -97,9 +110,11 @@ def judge(desk: Desk, payment: Payment, situation: Situation) -> Verdict:
     decision = oversight.decide(desk.policies, situation.facts)
     checks = (*choice.checks, *decision.checks)
     if decision.outcome == "deny":
-        return Verdict(decision, choice.mandate, checks, ", ".join(decision.determining))
+        said = [sentence for rule in decision.determining if (sentence := desk.policies.says(rule))]
+        denial = Denial(", ".join(decision.determining), "; ".join(said))
+        return Verdict(decision, choice.mandate, checks, denial)
     if choice.mandate is None:
-        return Verdict(decision, None, checks, choice.failed[0].rule)
+        return Verdict(decision, None, checks, Denial(choice.failed[0].rule, choice.failed[0].detail))
     return Verdict(decision, choice.mandate, checks, None)
 
 
@@ -127,8 +142,8 @@ async def conclude(
     await decision_store.save_checks(
         connection, verdict.checks, payment_id=payment.id, policy_version=desk.policies.version
     )
-    if verdict.denied_by:
-        return await deny(connection, payment, desk, verdict.denied_by, verdict, decision_id, fence)
+    if verdict.denial:
+        return await deny(connection, payment, desk, verdict.denial, verdict, decision_id, fence)
     if verdict.decision.outcome == "review":
         return await _send_to_review(connection, desk, payment, verdict, decision_id, fence)
     return await _reserve(connection, desk, payment, situation, verdict, decision_id, fence)
@@ -138,17 +153,17 @@ async def deny(
     connection: Connection,
     payment: Payment,
     desk: Desk,
-    rule: str,
+    denial: Denial,
     verdict: Verdict,
     decision_id: UUID | None = None,
     fence: int | None = None,
 ) -> Payment:
-    """Refuse before anything was sent; ``rule`` is what the caller is told."""
+    """Refuse before anything was sent; ``denial`` is what the caller is told."""
     await rows.record_decision(
         connection,
         payment.id,
         oversight=None,
-        decided_by=[rule],
+        decided_by=[denial.rule],
         policy_version=desk.policies.version,
         mandate_id=verdict.mandate.id if verdict.mandate else None,
         hold_id=None,
@@ -157,10 +172,10 @@ async def deny(
     await reviews.close(connection, payment.id, "canceled")
     if payment.original_payment_id is not None:
         await rows.release_refundable(connection, payment.original_payment_id, payment.amount_minor)
-    return await _moved(connection, payment, Move(Status.DENIED, "request", "guard", reason=rule, fence=fence))
+    return await _moved(connection, payment, Move(Status.DENIED, "request", "guard", reason=denial.reason, fence=fence))
 
 
-async def withdraw(connection: Connection, desk: Desk, payment: Payment, rule: str, verdict: Verdict) -> Payment:
+async def withdraw(connection: Connection, desk: Desk, payment: Payment, denial: Denial, verdict: Verdict) -> Payment:
     """Refuse a reserved payment at the point of no return: the hold goes back, nothing was sent."""
     await decision_store.save_checks(
         connection, verdict.checks, payment_id=payment.id, policy_version=desk.policies.version
@@ -169,7 +184,7 @@ async def withdraw(connection: Connection, desk: Desk, payment: Payment, rule: s
         await door.write(connection, [Void(payment.hold_id, payment.id)])
     if payment.original_payment_id is not None:
         await rows.release_refundable(connection, payment.original_payment_id, payment.amount_minor)
-    wanted = Move(Status.DENIED, "request", "point_of_no_return", reason=rule, fence=payment.fence)
+    wanted = Move(Status.DENIED, "request", "point_of_no_return", reason=denial.reason, fence=payment.fence)
     return await _moved(connection, payment, wanted)
 
 
@@ -223,7 +238,8 @@ async def _reserve(
         await decision_store.save_checks(
             connection, [short], payment_id=payment.id, policy_version=desk.policies.version
         )
-        return await deny(connection, payment, desk, INSUFFICIENT, verdict, decision_id, fence)
+        denial = Denial(INSUFFICIENT, mandates.exhausted(mandate, lines, payment.currency))
+        return await deny(connection, payment, desk, denial, verdict, decision_id, fence)
     if outcome.result != "ok":
         raise RuntimeError(f"the ledger answered {outcome.result} to a new hold")
     await _record(connection, desk, payment, verdict, decision_id, hold_id)

@@ -12,7 +12,8 @@ from paywarden.flow.desk import DEFAULT_ACCOUNT, DEFAULT_PROVIDER, Actor, Connec
 from paywarden.flow.facts import Fact
 from paywarden.identity import tenants
 from paywarden.kit import ids
-from paywarden.kit.errors import OverloadedError
+from paywarden.kit.clock import rfc3339
+from paywarden.kit.errors import InvalidFieldError, OverloadedError
 from paywarden.kit.money import display
 from paywarden.ledger import door
 from paywarden.payments import rows
@@ -29,13 +30,17 @@ _EDGE = timedelta(minutes=5)
 async def run(desk: Desk, actor: Actor, since: datetime | None, until: datetime | None) -> dict[str, Any]:
     """Compare a period, by default the last day; every difference stays open as a discrepancy until it is gone.
 
-    A line is a fact: what only the statement proves is booked. Raises OverloadedError when the provider hands out no
-    statement now.
+    A line is a fact: what only the statement proves is booked. Raises InvalidFieldError for a period that
+    ends before it begins or has not begun, OverloadedError when the provider hands out no statement now.
     """
     async with transaction(desk.pool, actor.tenant_id) as connection:
         tenant = await tenants.find(connection, actor.tenant_id)
     now: datetime = tenant["now"] if tenant else datetime.max
     since, until = since or now - _DEFAULT_PERIOD, until or now + _EDGE
+    if since >= until:
+        raise InvalidFieldError("until", f"must be after since, which is {rfc3339(since)}")
+    if since > now:
+        raise InvalidFieldError("since", f"must not be in the future; it is {rfc3339(now)} now")
     lines = await desk.provider(DEFAULT_PROVIDER).statement(since - _EDGE, until + _EDGE, _STATEMENT_TIMEOUT_SECONDS)
     if isinstance(lines, Transient | Unknown):
         raise OverloadedError(f"The provider gives no statement now: {lines.reason}", retry_after_seconds=10)

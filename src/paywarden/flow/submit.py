@@ -96,12 +96,12 @@ async def _refused(connection: Connection, desk: Desk, payment: Payment, kind: O
     situation = await guard.look(connection, payment, await guard.stored_advice(connection, payment))
     verdict = guard.judge(desk, payment, situation)
     digest_stands = rows.action_digest(payment.tenant_id, payment) == payment.action_digest
-    if verdict.denied_by is None and verdict.decision.outcome == "allow" and digest_stands:
+    if verdict.denial is None and verdict.decision.outcome == "allow" and digest_stands:
         return False
-    rule = verdict.denied_by or ("action_changed" if not digest_stands else "approval_lapsed")
+    denial = verdict.denial or guard.Denial("approval_lapsed" if digest_stands else "action_changed")
     if kind == "confirm":
-        raise PaymentDeniedError(f"This payment is no longer allowed: {rule}.", rule=rule)
-    await guard.withdraw(connection, desk, payment, rule, verdict)
+        raise PaymentDeniedError(f"This payment is no longer allowed: {denial.reason}.", rule=denial.rule)
+    await guard.withdraw(connection, desk, payment, denial, verdict)
     return True
 
 

@@ -46,6 +46,11 @@ class PolicySet:
         self.version = f"{name}@{hashlib.sha256(text.encode()).hexdigest()[:12]}"
         self._schema = _parsed_schema(name, schema_text)
         self._policies = _parsed_policies(name, text, self._schema)
+        self._says = {rule["id"]: rule["says"] for rule in _annotations(text) if "says" in rule}
+
+    def says(self, rule: str) -> str | None:
+        """The sentence that people are told when this rule decides: its ``@says``, if it has one."""
+        return self._says.get(rule)
 
     def ask(self, facts: PaymentFacts, autonomy: Autonomy, approvals: Sequence[Approval]) -> Answer:
         """Whether this payment is permitted at this level of autonomy with these approvals.
@@ -91,11 +96,17 @@ def _parsed_policies(name: str, text: str, schema: cedarpy.Schema) -> cedarpy.Po
     if not validation.validation_passed:
         problems = "; ".join(str(problem) for problem in validation.errors)
         raise ConfigurationError(f"policy '{name}' is not valid for its schema: {problems}")
-    rules = json.loads(cedarpy.policies_to_json_str(text))["staticPolicies"].values()
-    names = {rule.get("annotations", {}).get("id") for rule in rules}
+    rules = _annotations(text)
+    names = {rule.get("id") for rule in rules}
     if len(names) != len(rules) or not all(names):
         raise ConfigurationError(f"policy '{name}': every rule needs an @id of its own")
     return cedarpy.PolicySet.from_str(text)
+
+
+def _annotations(text: str) -> list[dict[str, str]]:
+    """The annotations of every rule."""
+    rules = json.loads(cedarpy.policies_to_json_str(text))["staticPolicies"].values()
+    return [rule.get("annotations", {}) for rule in rules]
 
 
 def _principal_key(facts: PaymentFacts) -> tuple[str, str, frozenset[str]]:

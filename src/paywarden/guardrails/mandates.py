@@ -9,6 +9,7 @@ from uuid import UUID
 from paywarden.guardrails import windows
 from paywarden.guardrails.facts import Check, PaymentFacts, PaymentKind
 from paywarden.kit import ids
+from paywarden.kit.clock import rfc3339
 from paywarden.kit.errors import PaymentDeniedError
 from paywarden.kit.money import asset, display
 
@@ -122,6 +123,16 @@ def authority_lines(mandate: Mandate, facts: PaymentFacts, now: datetime) -> tup
     )
 
 
+def exhausted(mandate: Mandate, lines: Sequence[AuthorityLine], currency: str) -> str:
+    """What to tell people when the ledger has too little left of these budgets."""
+    budgets = ", ".join(
+        f"{display(line.limit_minor, currency)} for {line.window.key.removeprefix('day:')}" for line in lines
+    )
+    return (
+        f"too little is left of the mandate's budget of {budgets} (a new day begins at midnight in {mandate.timezone})"
+    )
+
+
 def _candidates(mandates: Sequence[Mandate], facts: PaymentFacts, named: UUID | None) -> Iterator[Mandate]:
     for mandate in mandates:
         if mandate.principal_id != facts.principal_id:
@@ -136,14 +147,19 @@ def _findings(mandate: Mandate, facts: PaymentFacts, now: datetime) -> Iterator[
     principal = "the mandate is this principal's own" if mandate.principal_id == facts.principal_id else "it is not"
     yield "principal", mandate.principal_id == facts.principal_id, principal
     yield "status", mandate.status == "active", f"the mandate is {mandate.status}"
-    yield "validity", _valid(mandate, now), f"valid from {mandate.valid_from.isoformat()}{_until(mandate)}"
+    yield "validity", _valid(mandate, now), f"valid from {rfc3339(mandate.valid_from)}{_until(mandate)}"
     yield "kind", facts.kind in mandate.kinds, f"it is for {', '.join(sorted(mandate.kinds))}"
     yield "currency", facts.currency in mandate.currencies, f"it has budgets in {', '.join(sorted(mandate.currencies))}"
     yield "payee", mandate.payees is None or facts.counterparty in mandate.payees, _payees(mandate)
     yield "timezone", _zone_known(mandate), f"its days are those of {mandate.timezone}"
     most = mandate.limit_minor(facts.currency, "payment")
     if most is not None:
-        yield "payment_limit", facts.amount_minor <= most, f"at most {display(most, facts.currency)} a payment"
+        asked = display(facts.amount_minor, facts.currency)
+        yield (
+            "payment_limit",
+            facts.amount_minor <= most,
+            f"at most {display(most, facts.currency)} a payment; this is {asked}",
+        )
 
 
 def _valid(mandate: Mandate, now: datetime) -> bool:
@@ -151,7 +167,7 @@ def _valid(mandate: Mandate, now: datetime) -> bool:
 
 
 def _until(mandate: Mandate) -> str:
-    return f" until {mandate.valid_until.isoformat()}" if mandate.valid_until else ""
+    return f" until {rfc3339(mandate.valid_until)}" if mandate.valid_until else ""
 
 
 def _payees(mandate: Mandate) -> str:

@@ -75,3 +75,8 @@ async def of_tenant(connection: Connection) -> list[dict[str, Any]]:
 async def revoke(connection: Connection, key_id: UUID) -> dict[str, Any] | None:
     """End a key at once; the row, or None when there is no such key. Ending it twice changes nothing."""
     return await (await connection.execute(SQL.revoke_key, {"id": key_id})).fetchone()
+
+
+async def administrator_remains(connection: Connection) -> bool:
+    """Whether an active principal with the role ``administer`` has a key that works now."""
+    return (await connection.execute(SQL.administrator_remains)).rowcount == 1

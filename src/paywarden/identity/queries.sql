@@ -82,3 +82,12 @@ order by id desc;
 update paywarden.api_keys set revoked_at = coalesce(revoked_at, paywarden.clock())
 where tenant_id = (select paywarden.tenant()) and id = %(id)s
 returning id, principal_id, hint, expires_at, revoked_at, created_at;
+
+-- name: administrator_remains
+-- Whether anybody could still administer the tenant.
+select from paywarden.principals as principal
+join paywarden.api_keys as key on key.tenant_id = principal.tenant_id and key.principal_id = principal.id
+where principal.tenant_id = (select paywarden.tenant()) and principal.status = 'active'
+  and 'administer' = any(principal.roles)
+  and key.revoked_at is null and (key.expires_at is null or key.expires_at > paywarden.clock())
+limit 1;

@@ -62,6 +62,8 @@ class Settings(BaseSettings):
     # How long the asking process keeps a new payment to itself before a worker may pick it up.
     pickup_seconds: float = Field(default=1, ge=0)
     review_seconds: int = Field(default=86_400, ge=1)
+    # A bare reservation that nobody settles gives its authority back after this long, unless it names its own time.
+    reservation_seconds: int = Field(default=30 * 86_400, ge=1)
     adviser_timeout_seconds: float = Field(default=30, gt=0, le=45)
     # Nothing is sent again this close to the end of a provider's key window.
     key_window_margin_seconds: float = Field(default=300, ge=0)

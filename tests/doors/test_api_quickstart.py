@@ -1,5 +1,6 @@
 """The quick-start routes, each with its exact shape and its unhappy answers (the table of the HTTP contract)."""
 
+from datetime import datetime, timedelta
 from typing import Any
 
 import psycopg
@@ -163,6 +164,17 @@ class TestJobs:
 
 
 class TestReservations:
+    async def test_a_reservation_says_how_long_it_waits(self, door: Door) -> None:
+        reserved = await door.post("/agents/agent-1/reserve?amount_cents=5000&expires_in_seconds=60")
+        assert reserved.json() == {"id": reserved.json()["id"], "status": "reserved"}
+        async with door.caller(await door.admin_key()) as admin:
+            seen = (await admin.get(f"/v1/payments/{reserved.json()['id']}")).json()
+        lasts = datetime.fromisoformat(seen["expires_at"]) - datetime.fromisoformat(seen["created_at"])
+        assert abs(lasts - timedelta(seconds=60)) < timedelta(seconds=1)
+        for bad in ("0", "-1", "1.5", "x", "", "31536001"):
+            answer = await door.post(f"/agents/agent-1/reserve?amount_cents=5000&expires_in_seconds={bad}")
+            assert (answer.status_code, answer.json()["param"]) == (400, "expires_in_seconds")
+
     async def test_reserve_and_settle_by_hand(self, door: Door, database: Database) -> None:
         reserved = await door.post("/agents/agent-1/reserve?amount_cents=5000")
         assert reserved.status_code == 200

@@ -13,7 +13,7 @@ import pytest
 
 from paywarden.flow import advance, review, settle
 from paywarden.flow.ask import Ask
-from paywarden.kit.errors import NotFoundError, ReviewConflictError
+from paywarden.kit.errors import InvalidFieldError, NotFoundError, ReviewConflictError
 from paywarden.kit.states import Status
 from paywarden.payments.rows import Payment
 from tests.flow.world import Death, Reaper, World, event
@@ -189,3 +189,38 @@ async def test_a_cancel_and_a_manual_settlement_survive_a_death_at_every_commit(
     assert {payment.quickstart_status for payment in paid} == {"paid"}
     assert world.account("authority_spent")[0] == 500 * len(paid)
     assert await world.stage.broken_invariants() == {}
+
+
+async def reserve(world: World, **more: Any) -> Payment:
+    wanted = Ask("charge", 700, "usd", origin="reserve", agent_id="a", bare=True, **more)
+    return (await world.stage.ask(wanted)).payment
+
+
+@pytest.mark.parametrize(("named", "seconds"), [({}, 30 * 86_400), ({"expires_in_seconds": 60}, 60)])
+async def test_a_reservation_that_nobody_settles_gives_its_authority_back(
+    world: World, named: dict[str, int], seconds: int
+) -> None:
+    payment = await reserve(world, **named)
+    assert (payment.status, world.held()) == (Status.RESERVED, 700)
+    await world.advance(seconds - 30)
+    await world.work()
+    assert ((await world.stage.find(payment.id)).status, world.held()) == (Status.RESERVED, 700)
+    await world.advance(31)
+    await world.work()
+    assert ((await world.stage.find(payment.id)).status, world.held()) == (Status.EXPIRED, 0)
+    assert world.one("select status from paywarden.holds") == "expired"
+    with pytest.raises(NotFoundError, match="No payable job"):
+        await settle.mark_paid(world.stage.desk, world.stage.admin, "a", payment.id, None)
+    assert await world.stage.broken_invariants() == {}
+
+
+@pytest.mark.parametrize("seconds", [0, -1, 365 * 86_400 + 1])
+async def test_an_expiry_out_of_range_or_of_a_payment_is_refused_by_name(world: World, seconds: int) -> None:
+    for wrong in (
+        Ask("charge", 700, "usd", agent_id="a", bare=True, expires_in_seconds=seconds),
+        Ask("charge", 700, "usd", customer_id="c", expires_in_seconds=60),
+    ):
+        with pytest.raises(InvalidFieldError) as refused:
+            await world.stage.ask(wrong)
+        assert refused.value.param == "expires_in_seconds"
+    assert world.one("select count(*) from paywarden.payments") == 0

@@ -9,6 +9,7 @@ from uuid import UUID
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
+from paywarden.flow.words import MAX_RESERVATION_SECONDS
 from paywarden.kit import ids
 from paywarden.kit.errors import InvalidFieldError, NotFoundError
 from paywarden.kit.money import MAX_AMOUNT_MINOR, exponent
@@ -106,6 +107,9 @@ AmountMinor = Annotated[int, Field(strict=True, ge=1, le=MAX_AMOUNT_MINOR)]
 
 QueryAmount = Annotated[int, BeforeValidator(_ascii_digits), Field(ge=1, le=MAX_AMOUNT_MINOR)]
 """An amount in a query: ASCII digits only."""
+
+QuerySeconds = Annotated[int, BeforeValidator(_ascii_digits), Field(ge=1, le=MAX_RESERVATION_SECONDS)]
+"""A time in a query, in seconds: ASCII digits only."""
 
 Currency = Annotated[
     str, AfterValidator(_checked(exponent)), Field(json_schema_extra={"pattern": "^[a-z]{3}$", "example": "usd"})

@@ -26,13 +26,15 @@ from paywarden.payments.idempotency import IdempotentRequest
 from paywarden.payments.rows import Kind, NewPayment, Origin, Payment
 
 _GUARD_TRIES = 4
+MAX_RESERVATION_SECONDS = 365 * 86_400
 
 
 @dataclass(frozen=True, slots=True)
 class Ask:
     """What somebody asks for. Amounts are minor units; ``agent_id`` is None for the caller itself.
 
-    A refund names the charge it returns; its customer and currency are that charge's.
+    A refund names the charge it returns; its customer and currency are that charge's. Only a bare reservation expires
+    by itself: after ``expires_in_seconds``, by default ``reservation_seconds`` of the settings.
     """
 
     kind: Kind
@@ -49,6 +51,7 @@ class Ask:
     mandate_id: UUID | None = None
     confirm: bool = True
     bare: bool = False
+    expires_in_seconds: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +120,18 @@ def _validate(desk: Desk, wanted: Ask) -> None:
         raise InvalidFieldError("kind", "must be 'charge' or 'refund': no provider for payouts is configured")
     if wanted.kind == "refund" and wanted.original_payment_id is None:
         raise InvalidFieldError("payment", "must name the charge that a refund returns")
+    _validate_expiry(wanted)
     if wanted.kind == "charge" and wanted.customer_id is None and not wanted.bare:
         raise InvalidFieldError("customer", "must name who is charged")
+
+
+def _validate_expiry(wanted: Ask) -> None:
+    if wanted.expires_in_seconds is None:
+        return
+    if not wanted.bare:
+        raise InvalidFieldError("expires_in_seconds", "is for bare reservations only")
+    if not 1 <= wanted.expires_in_seconds <= MAX_RESERVATION_SECONDS:
+        raise InvalidFieldError("expires_in_seconds", f"must be 1 to {MAX_RESERVATION_SECONDS}")
 
 
 async def _store(desk: Desk, actor: Actor, wanted: Ask, request: IdempotentRequest | None) -> Asked:
@@ -141,7 +154,7 @@ async def _store_once(
         if not new:
             return Asked(await _replay(connection, actor, request), replayed=True)
     suspected = await _suspect_duplicate(connection, actor, wanted, keyed=keyed)
-    payment = await _insert(connection, actor, wanted, payment_id, keyed, suspected)
+    payment = await _insert(connection, desk, actor, wanted, payment_id, keyed, suspected)
     await events.record(
         connection,
         "payment.asked",
@@ -200,9 +213,10 @@ async def _suspect_duplicate(connection: Connection, actor: Actor, wanted: Ask, 
 
 
 async def _insert(
-    connection: Connection, actor: Actor, wanted: Ask, payment_id: UUID, keyed: bool, suspected: bool
+    connection: Connection, desk: Desk, actor: Actor, wanted: Ask, payment_id: UUID, keyed: bool, suspected: bool
 ) -> Payment:
     wanted = await _refund_terms(connection, wanted) if wanted.kind == "refund" else wanted
+    expires_in_seconds = wanted.expires_in_seconds or desk.settings.reservation_seconds
     if wanted.customer_id is not None:
         await principals.ensure_customer(connection, wanted.customer_id)
     if wanted.agent_id is not None:
@@ -228,6 +242,7 @@ async def _insert(
         duplicate_suspected=suspected,
         provider=None if wanted.bare else DEFAULT_PROVIDER,
         provider_account=None if wanted.bare else DEFAULT_ACCOUNT,
+        expires_in_seconds=expires_in_seconds if wanted.bare else None,
     )
     return await rows.insert(connection, actor.tenant_id, new)
 

@@ -1,7 +1,7 @@
 """The words of the rooms that doors use to speak to flow: doors import them from here and never reach into a room."""
 
 from paywarden.decisions.store import StoredDecision
-from paywarden.flow.ask import Ask, Asked
+from paywarden.flow.ask import MAX_RESERVATION_SECONDS, Ask, Asked
 from paywarden.flow.decision import DecisionView
 from paywarden.flow.desk import Actor, Desk
 from paywarden.flow.guard import INSUFFICIENT
@@ -19,6 +19,7 @@ from paywarden.reviews.reviews import Review
 
 __all__ = [
     "INSUFFICIENT",
+    "MAX_RESERVATION_SECONDS",
     "Actor",
     "Ask",
     "Asked",

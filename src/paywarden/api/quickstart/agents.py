@@ -7,7 +7,7 @@ from starlette.responses import JSONResponse
 
 from paywarden.api import documented, outcomes
 from paywarden.api.access import TheActor, TheDesk
-from paywarden.api.fields import Body, Identifier, QueryAmount, path_id
+from paywarden.api.fields import Body, Identifier, QueryAmount, QuerySeconds, path_id
 from paywarden.api.idempotency import OptionalKey, keyed
 from paywarden.api.render.quickstart import Reservation, reservation
 from paywarden.api.requests import QuickstartRoute
@@ -40,9 +40,18 @@ async def reserve(
     agent_id: AgentId,
     amount_cents: Annotated[QueryAmount, Query(examples=[5000])],
     key: OptionalKey,
+    expires_in_seconds: Annotated[QuerySeconds | None, Query(examples=[3600])] = None,
 ) -> JSONResponse:
-    """A bare reservation has no payee and no provider; it waits until it is settled or canceled."""
-    wanted = Ask("charge", amount_cents, "usd", origin="reserve", agent_id=agent_id, bare=True)
+    """A bare reservation has no payee and no provider; it waits until it is settled, canceled or expired (30 days)."""
+    wanted = Ask(
+        "charge",
+        amount_cents,
+        "usd",
+        origin="reserve",
+        agent_id=agent_id,
+        bare=True,
+        expires_in_seconds=expires_in_seconds,
+    )
     asked = await ask.ask(desk, actor, wanted, await keyed(request, key))
     outcomes.refuse_unhappy(asked.payment)
     shown = reservation(asked.payment)

@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from typing_extensions import TypedDict
 
-from paywarden.api.render.values import public_id
+from paywarden.api.render.values import instant, public_id
 from paywarden.flow.words import Payment
 from paywarden.kit.clock import rfc3339
 from paywarden.kit.money import display
@@ -36,6 +36,7 @@ class PaymentObject(TypedDict):
     refunded_minor: int
     refundable_minor: int
     late: bool
+    expires_at: str | None
     created_at: str
     updated_at: str
 
@@ -78,6 +79,7 @@ def payment_object(payment: Payment) -> PaymentObject:
         "refunded_minor": payment.refunded_minor,
         "refundable_minor": payment.refundable_minor,
         "late": payment.late,
+        "expires_at": instant(payment.expires_at),
         "created_at": rfc3339(payment.created_at),
         "updated_at": rfc3339(payment.updated_at),
     }

@@ -1,13 +1,15 @@
 """How results look: amounts read exactly, cells that cannot play tricks, nothing cut where a program reads."""
 
 import io
+from typing import Any
 
 import pytest
 from rich.console import Console
 
 from paywarden.cli.amounts import parse_amount
+from paywarden.cli.payments import COLUMNS as PAYMENT_COLUMNS
 from paywarden.cli.progress import shown_progress
-from paywarden.cli.screen import amount, cell, screen, sheet, table
+from paywarden.cli.screen import Columns, amount, cell, listed, screen, sheet, table
 from paywarden.kit.errors import InvalidFieldError
 
 
@@ -73,6 +75,72 @@ def test_ids_stay_whole_on_a_small_window() -> None:
         table([{"id": identifier, "why": "because " * 20}], {"id": "id", "why": "why"})
     )
     assert identifier in stream.getvalue()
+
+
+def _drawn(width: int, rows: list[dict[str, Any]], columns: Columns = PAYMENT_COLUMNS) -> list[str]:
+    stream = io.StringIO()
+    Console(file=stream, width=width).print(table(rows, columns))
+    return stream.getvalue().splitlines()
+
+
+PAYMENT = {
+    "id": "pay_01h455vb4pex5vsknk084sn02q", "kind": "refund", "display": "$1,234.50", "status": "outcome_unknown",
+    "customer": "customer-of-acme-4711", "agent": "refund-bot", "oversight": "reviewed",
+    "reason": "duplicate_suspected: the same agent, customer and amount", "created_at": "2026-11-21T07:44:48Z",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("width", [80, 100, 120])
+def test_a_row_that_does_not_fit_is_a_block_of_lines_with_nothing_broken(width: int) -> None:
+    lines = _drawn(width, [PAYMENT, {**PAYMENT, "reason": None, "id": "pay_11h455vb4pex5vsknk084sn02q"}])
+    text = "\n".join(lines)
+    for whole in (*(str(PAYMENT[name]) for name in ("id", "display", "status", "customer")), "2026-11-21 07:44:48"):
+        assert whole in text
+    assert "pay_11h455vb4pex5vsknk084sn02q" in text
+    assert max(len(line) for line in lines) <= width
+    assert [line.split()[0] for line in lines if line.strip()][:3] == ["id", "kind", "amount"]
+    assert [line for line in lines if line.startswith("reason")] == [
+        line for line in lines if "duplicate_suspected" in line
+    ]
+    assert lines.count("") + sum(1 for line in lines if line and not line.strip()) == 1
+
+
+@pytest.mark.parametrize("width", [80, 100])
+def test_a_table_that_fits_stays_one_and_breaks_no_word(width: int) -> None:
+    rows = [{"id": PAYMENT["id"], "why": "duplicate_suspected: the same agent, customer and amount", "n": 7}]
+    lines = _drawn(width, rows, {"id": "id", "why": "why", "n >": "n"})
+    assert lines[1].split() == ["id", "why", "n"]
+    assert max(len(line) for line in lines) <= width
+    words = " ".join(lines).split()
+    assert {PAYMENT["id"], "duplicate_suspected:", "customer", "7"} <= set(words)
+
+
+@pytest.mark.parametrize("columns", range(1, 8))
+def test_a_table_is_drawn_exactly_as_wide_as_it_must_be(columns: int) -> None:
+    shown: Columns = {f"c{number}": f"c{number}" for number in range(columns)}
+    row = {name: "x" * 20 for name in shown}
+    needed = 20 * columns + 3 * columns - 1
+    assert any(line.count("x" * 20) == columns for line in _drawn(needed, [row], shown))
+    if columns > 1:
+        assert all(line.count("x" * 20) <= 1 for line in _drawn(needed - 1, [row], shown))
+
+
+def test_a_pipe_gets_a_table_whatever_is_in_it() -> None:
+    stream = io.StringIO()
+    screen(stream).print(table([{**PAYMENT, "customer": "c" * 255, "reason": "r" * 255}], PAYMENT_COLUMNS))
+    assert stream.getvalue().splitlines()[1].split()[:3] == ["id", "kind", "amount"]
+    assert str(PAYMENT["id"]) in stream.getvalue()
+
+
+def test_a_list_that_is_cut_off_says_so() -> None:
+    def said(**page: Any) -> str:
+        stream = io.StringIO()
+        screen(stream).print(listed({"data": [{"id": "x"}], **page}, {"id": "id"}))
+        return stream.getvalue()
+
+    assert "1 shown; more: --cursor abc" in said(has_more=True, next_cursor="abc")
+    assert "1 shown; there are more" in said(has_more=True, next_cursor=None)
+    assert "shown" not in said(has_more=False, next_cursor=None)
 
 
 def test_nothing_is_said_in_words() -> None:

@@ -40,7 +40,7 @@ def transfers(
     cursor: Annotated[str | None, typer.Option("--cursor", help="Go on where the last list ended.")] = None,
 ) -> None:
     """List transfers, newest first."""
-    from paywarden.cli.screen import moment, table
+    from paywarden.cli.screen import listed, moment
 
     columns: Columns = {
         "at (UTC)": lambda row: moment(row.get("at")),
@@ -52,7 +52,7 @@ def transfers(
         "late": lambda row: "late" if row.get("late") else None,
     }
     page = session.desk.list_transfers(limit=limit, cursor=cursor)
-    session.show(page, lambda found: table(found["data"], columns))
+    session.show(page, lambda found: listed(found, columns))
 
 
 @command(app, "trial-balance")

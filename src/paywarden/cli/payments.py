@@ -44,10 +44,10 @@ def list_(
     cursor: Annotated[str | None, typer.Option("--cursor", help="Go on where the last list ended.")] = None,
 ) -> None:
     """List payments, newest first."""
-    from paywarden.cli.screen import table
+    from paywarden.cli.screen import listed
 
     page = session.desk.list_payments(status=status, customer=customer, limit=limit, cursor=cursor)
-    session.show(page, lambda found: table(found["data"], COLUMNS))
+    session.show(page, lambda found: listed(found, COLUMNS))
 
 
 @command(app, "show")

@@ -7,8 +7,7 @@ import pytest
 from paywarden.flow import access
 from paywarden.flow.desk import Actor
 from paywarden.identity import api_keys
-from paywarden.identity.tenants import QUICKSTART_TENANT_ID
-from paywarden.kit.errors import AuthenticationError, StateConflictError
+from paywarden.kit.errors import AuthenticationError, NotFoundError, StateConflictError
 from tests.flow.world import World, all_of
 
 pytestmark = pytest.mark.shared_sandbox
@@ -75,7 +74,9 @@ async def test_two_administrators_cannot_stop_each_other_at_once(world: World) -
 
 async def test_whoever_holds_the_database_gets_in_again(world: World) -> None:
     world.edit("update paywarden.principals set status = 'suspended' where id = %s", world.stage.admin.principal.id)
-    key = await access.create_admin_key(world.stage.desk.pool, QUICKSTART_TENANT_ID)
+    key = await access.create_admin_key_of(world.stage.desk.pool, "quickstart")
+    with pytest.raises(NotFoundError, match="'nobody'"):
+        await access.create_admin_key_of(world.stage.desk.pool, "nobody")
     back = await access.authenticate(world.stage.desk.pool, key)
     assert (back.id, back.status) == (world.stage.admin.principal.id, "active")
     told = world.one("select data from paywarden.events where type = 'principal.active' and subject_id = %s", back.id)

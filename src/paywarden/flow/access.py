@@ -4,7 +4,7 @@ from typing import Any, Literal
 from uuid import UUID
 
 from paywarden.audit import events
-from paywarden.db.transaction import transaction
+from paywarden.db.transaction import system_transaction, transaction
 from paywarden.flow.desk import DEFAULT_ACCOUNT, DEFAULT_PROVIDER, Actor, Connection, Desk, Pool
 from paywarden.guardrails import mandate_store
 from paywarden.guardrails.mandate_terms import MandateTerms
@@ -108,6 +108,15 @@ async def create_admin_key(pool: Pool, tenant_id: UUID) -> str:
         if tenant_id == QUICKSTART_TENANT_ID:
             await _ensure_mandate(connection, admin)
     return secret
+
+
+async def create_admin_key_of(pool: Pool, name: str) -> str:
+    """The same for the tenant of this name. Raises NotFoundError."""
+    async with system_transaction(pool) as connection:
+        tenant = await tenants.by_name(connection, name)
+    if tenant is None:
+        raise NotFoundError(f"There is no tenant of the name '{name}'.")
+    return await create_admin_key(pool, tenant["id"])
 
 
 async def _admin_key(connection: Connection, tenant: dict[str, Any]) -> tuple[Principal, str]:

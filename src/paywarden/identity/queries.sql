@@ -9,6 +9,10 @@ returning id, name, environment, status, authority_version, created_at;
 select id, name, environment, status, authority_version, created_at, paywarden.clock() as now
 from paywarden.tenants where id = %(id)s;
 
+-- name: tenant_by_name
+-- One tenant by the name that no other has.
+select id, name, environment, status from paywarden.tenants where name = %(name)s;
+
 -- name: count_authority_change
 -- Whatever was guarded under the old count is stale from now on.
 update paywarden.tenants set authority_version = authority_version + 1 where id = (select paywarden.tenant());

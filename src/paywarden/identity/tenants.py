@@ -24,6 +24,11 @@ async def find(connection: Connection, tenant_id: UUID) -> dict[str, Any] | None
     return await (await connection.execute(SQL.tenant_by_id, {"id": tenant_id})).fetchone()
 
 
+async def by_name(connection: Connection, name: str) -> dict[str, Any] | None:
+    """A tenant's id, name, environment and status. Also for the system role."""
+    return await (await connection.execute(SQL.tenant_by_name, {"name": name})).fetchone()
+
+
 async def count_authority_change(connection: Connection) -> None:
     """Make every reservation that was guarded before this moment stale."""
     await connection.execute(SQL.count_authority_change)

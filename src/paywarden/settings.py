@@ -65,6 +65,11 @@ class Settings(BaseSettings):
     # A bare reservation that nobody settles gives its authority back after this long, unless it names its own time.
     reservation_seconds: int = Field(default=30 * 86_400, ge=1)
     adviser_timeout_seconds: float = Field(default=30, gt=0, le=45)
+    # The model that is asked when ANTHROPIC_API_KEY is set; its thoughts count against the tokens.
+    adviser_model: str = Field(default="claude-sonnet-5-5", pattern=r"^[A-Za-z0-9._:@/-]{1,100}\Z")
+    adviser_max_tokens: int = Field(default=4096, ge=256, le=32_000)
+    # How long it may think; "unset" for a model that has no such setting.
+    adviser_effort: Literal["unset", "low", "medium", "high"] = "medium"
     # Nothing is sent again this close to the end of a provider's key window.
     key_window_margin_seconds: float = Field(default=300, ge=0)
     # A child of `paywarden up` that lived this long is started again at once when it dies, else ever more slowly.
@@ -109,6 +114,11 @@ class Settings(BaseSettings):
     def advice_lease_seconds(self) -> float:
         """How long whoever asks the adviser has the payment to itself."""
         return self.adviser_timeout_seconds + _LEASE_MARGIN_SECONDS
+
+    @property
+    def model_timeout_seconds(self) -> float:
+        """How long the adviser waits for its model: a little less than is waited for the adviser itself."""
+        return self.adviser_timeout_seconds * 0.95
 
     def secrets(self) -> list[str]:
         """Every secret value that is set, for the log's redaction."""

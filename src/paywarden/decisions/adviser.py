@@ -11,7 +11,11 @@ from paywarden.decisions.advice import Advice, MalformedAdviceError, Snapshot
 
 @dataclass(frozen=True, slots=True)
 class AdviceRecord:
-    """An advice and how it came about. ``failure`` says why the adviser gave none; the advice is then an escalation."""
+    """An advice and how it came about. ``failure`` says why the adviser gave none; the advice is then an escalation.
+
+    ``request_ids`` are the provider's names of the calls it took, ``cost_micro_usd`` their price in millionths of a US
+    dollar, None when it is not known.
+    """
 
     advice: Advice
     adviser: str
@@ -21,6 +25,9 @@ class AdviceRecord:
     raw_answer: str | None = None
     usage: Mapping[str, Any] = field(default_factory=dict)
     failure: str | None = None
+    prompt_version: str | None = None
+    request_ids: tuple[str, ...] = ()
+    cost_micro_usd: int | None = None
 
 
 class Adviser(Protocol):

@@ -14,10 +14,11 @@ from paywarden.cli.application import build
 HEAVY = ("httpx", "rich", "fastapi", "pydantic", "psycopg", "numpy", "babel")
 COMMANDS = {
     "payment list", "payment show", "payment explain", "payment confirm", "payment cancel", "payment refund",
+    "payment attest",
     "review list", "review show", "review approve", "review reject", "agent create", "agent list", "agent suspend",
     "agent activate", "key create", "key list", "key revoke", "mandate create", "mandate list", "mandate revoke",
     "memory add", "memory search", "ledger accounts", "ledger transfers", "ledger trial-balance", "reconcile",
-    "tenant suspend", "tenant activate", "demo", "doctor",
+    "discrepancy list", "tenant suspend", "tenant activate", "demo", "doctor",
 }  # fmt: skip
 
 

@@ -111,12 +111,13 @@ def test_a_trial_balance_that_is_off_ends_with_1() -> None:
 
 def test_books_that_differ_end_with_1() -> None:
     book = {"currency": "usd", "ledger_display": "$1.00", "provider_display": "$2.00", "difference_minor": -100}
-    finding = {"kind": "missing_in_ledger", "subject": "p_1", "ours_minor": None, "theirs_minor": 100}
-    run = {"object": "reconciliation_run", "matched": 3, "books": [book], "findings": [finding]}
+    finding = {"kind": "missing_here", "subject": "p_1", "ours_minor": None, "theirs_minor": 100, "currency": "usd"}
+    period = {"since": "2026-11-20T08:00:00.000Z", "until": "2026-11-21T08:00:00.000Z", "has_statement": True}
+    run = {"object": "reconciliation_run", **period, "matched": 3, "books": [book], "findings": [finding]}
     with scripted(Say(200, run)) as service:
         done = _run("reconcile", "--url", service.url)
     assert done.exit_code == 1
-    for part in ("-$1.00", "missing_in_ledger", "p_1"):
+    for part in ("-$1.00", "missing_here", "p_1"):
         assert part in done.stdout
 
 

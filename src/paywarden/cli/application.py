@@ -2,7 +2,19 @@
 
 import typer
 
-from paywarden.cli import agents, demonstrate, diagnose, keys, ledger, mandates, memory, payments, reviews, tenants
+from paywarden.cli import (
+    agents,
+    demonstrate,
+    diagnose,
+    discrepancies,
+    keys,
+    ledger,
+    mandates,
+    memory,
+    payments,
+    reviews,
+    tenants,
+)
 
 _HELP = """The pay desk that AI agents must go through.
 
@@ -26,6 +38,7 @@ def build() -> typer.Typer:
     app.add_typer(memory.app, name="memory")
     app.add_typer(ledger.app, name="ledger")
     ledger.add_reconcile(app)
+    app.add_typer(discrepancies.app, name="discrepancy")
     app.add_typer(tenants.app, name="tenant")
     app.command("demo")(demonstrate.demo)
     app.command("doctor")(diagnose.doctor)

@@ -8,6 +8,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from paywarden.cli.discrepancies import explained
 from paywarden.cli.screen import Columns, amount, cell, moment, table
 
 Dossier = Mapping[str, Any]
@@ -112,7 +113,7 @@ def _evidence(dossier: Dossier) -> Iterator[RenderableType]:
         "cited": lambda row: "cited" if row["cited"] else None,
     }
     yield table(rows, columns)
-    yield _opinion(decision, snapshot["currency"])
+    yield opinion(decision, snapshot["currency"])
 
 
 _TRUST = {
@@ -132,7 +133,7 @@ def _own_record(record: Mapping[str, Any], cited: Sequence[str], currency: str) 
     return {"trust": "own", "says": says, "cited": record["id"] in cited}
 
 
-def _opinion(decision: Mapping[str, Any], currency: str) -> Text:
+def opinion(decision: Mapping[str, Any], currency: str) -> Text:
     """What the adviser said and what the code left of it."""
     given, counts = decision["advice"]["given"], decision["advice"]
     model = f" ({decision['model']})" if decision.get("model") else ""
@@ -223,6 +224,7 @@ def _ledger(dossier: Dossier) -> Iterator[RenderableType]:
 def _discrepancies(dossier: Dossier) -> Iterator[RenderableType]:
     if dossier["discrepancies"]:
         yield table(dossier["discrepancies"], {"what": "kind", "about": "subject", "state": "status"})
+        yield from explained(row["kind"] for row in dossier["discrepancies"] if row["status"] == "open")
 
 
 def _attestations(dossier: Dossier) -> Iterator[RenderableType]:

@@ -7,7 +7,7 @@ import typer
 from paywarden.cli.command import DONE, REFUSED, command, group
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from rich.console import RenderableType
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from paywarden.cli.session import Session
 
 app = group("The ledger: accounts, transfers, trial balance.")
+_STORIES_SHOWN = 3
 
 
 @command(app, "accounts")
@@ -93,17 +94,40 @@ def draw_reconciliation(run: "Mapping[str, Any]") -> "RenderableType":
     from rich.console import Group
     from rich.text import Text
 
-    from paywarden.cli.screen import amount, table
+    from paywarden.cli.screen import amount, cell, moment, table
 
     heading = Text(f"Provider's book against the ledger: {run['matched']} payments match", style="bold")
+    period = cell(f"Compared: {moment(run['since'])} to {moment(run['until'])} UTC")
     columns: Columns = {
         "currency": "currency",
         "ledger >": "ledger_display",
         "provider >": "provider_display",
         "difference >": lambda row: amount(row["difference_minor"], row["currency"]),
     }
-    books = table(run["books"], columns)
-    if not run["findings"]:
-        return Group(heading, books)
-    differs: Columns = {"difference": "kind", "about": "subject", "ledger": "ours_minor", "provider": "theirs_minor"}
-    return Group(heading, books, Text("What differs", style="bold"), table(run["findings"], differs))
+    parts: list[RenderableType] = [heading, period]
+    if not run["has_statement"]:
+        parts.append(cell("The provider hands out no statement, so its side is empty.", "yellow"))
+    return Group(*parts, table(run["books"], columns), *_differences(run["findings"]))
+
+
+def _differences(findings: "Sequence[Mapping[str, Any]]") -> "Iterator[RenderableType]":
+    """What differs, with what to do about it."""
+    from rich.text import Text
+
+    from paywarden.cli.discrepancies import money
+    from paywarden.cli.screen import cell, table
+
+    if not findings:
+        return
+    columns: Columns = {
+        "difference": "kind",
+        "about": "subject",
+        "ledger >": lambda row: money(row["ours_minor"], row["currency"]),
+        "provider >": lambda row: money(row["theirs_minor"], row["currency"]),
+    }
+    yield Text("What differs", style="bold")
+    yield table(findings, columns)
+    yield cell("Next: `paywarden discrepancy list` says what each of these means and what to do.")
+    payments = dict.fromkeys(row["subject"] for row in findings if row["subject"].startswith("pay_"))
+    for payment in list(payments)[:_STORIES_SHOWN]:
+        yield cell(f"      paywarden payment explain {payment}")

@@ -29,7 +29,7 @@ COLUMNS: "Columns" = {
     "created (UTC)": lambda row: str(row.get("created_at", ""))[:19].replace("T", " "),
 }
 LINES = [
-    "id", "kind", "display", "status", "customer", "payee", "agent", "mandate", "purpose", "reference", "payment",
+    "id", "kind", "amount", "status", "customer", "payee", "agent", "mandate", "purpose", "reference", "refund_of",
     "oversight", "decided_by", "reason", "provider", "provider_payment_id", "captured", "refunded", "refundable",
     "late", "created_at", "updated_at",
 ]  # fmt: skip
@@ -144,6 +144,8 @@ def _show(session: "Session", payment: str) -> None:
 
     found = session.desk.get_payment(payment)
     words = {
+        "amount": found["display"],
+        "refund_of": found["payment"],
         "captured": amount(found["captured_minor"], found["currency"]),
         "refunded": amount(found["refunded_minor"], found["currency"]),
         "refundable": amount(found["refundable_minor"], found["currency"]),

@@ -66,7 +66,7 @@ class Settings(BaseSettings):
     reservation_seconds: int = Field(default=30 * 86_400, ge=1)
     adviser_timeout_seconds: float = Field(default=30, gt=0, le=45)
     # The model that is asked when ANTHROPIC_API_KEY is set; its thoughts count against the tokens.
-    adviser_model: str = Field(default="claude-sonnet-5-5", pattern=r"^[A-Za-z0-9._:@/-]{1,100}\Z")
+    adviser_model: str = Field(default="claude-sonnet-5-5", pattern=r"^[A-Za-z0-9._:@/-]{1,100}$")
     adviser_max_tokens: int = Field(default=4096, ge=256, le=32_000)
     # How long it may think; "unset" for a model that has no such setting.
     adviser_effort: Literal["unset", "low", "medium", "high"] = "medium"

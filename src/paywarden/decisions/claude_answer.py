@@ -3,6 +3,7 @@
 The SDK builds its objects without checking them, so what an opinion depends on is read here from the bytes.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, Literal
@@ -90,7 +91,7 @@ _MESSAGE: TypeAdapter[_Message] = TypeAdapter(_Message)
 def read_reply(body: bytes, request_id: str | None) -> Reply:
     """The message in an answer of status 200. Raises AdviserFailedError (``adviser_unreadable``) when it is none."""
     try:
-        message = _MESSAGE.validate_python(loads_strict(body))
+        message = _MESSAGE.validate_json(json.dumps(loads_strict(body)))
     except ValidationError:
         raise _unreadable("the answer is no message of the Messages API", body, request_id) from None
     except ValueError:

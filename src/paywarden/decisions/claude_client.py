@@ -44,7 +44,7 @@ class ClaudeClient:
             # A span would carry the case to wherever the environment says.
             open_telemetry=False,
             default_headers={"Accept-Encoding": "identity"},
-            # The SDK follows redirects by default, and takes the key along to wherever they lead.
+            # The SDK follows redirects by default, and takes the case along to wherever they lead.
             http_client=anthropic.DefaultAsyncHttpxClient(
                 follow_redirects=False, event_hooks={"response": [_bound_answer]}
             ),

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from paywarden.client import objects
 from paywarden.db.transaction import transaction
 from paywarden.identity.tenants import QUICKSTART_TENANT_ID
 from paywarden.reconciliation import discrepancies
@@ -108,6 +109,22 @@ class TestWhatAVerdictNeeds:
         assert (await admin.get(f"/v1/reviews/{review['id']}")).json() == given
         (listed,) = (await admin.get("/v1/reviews", status="rejected")).json()["data"]
         assert listed == given
+
+
+class TestPromisesOfTheSdk:
+    """What ``client.objects`` names is sent by the door."""
+
+    async def test_the_tenant_a_review_and_a_discrepancy(self, door: Door, admin: Caller) -> None:
+        await waiting(admin, "cust_1")
+        charge = (await admin.charge(700)).json()
+        await door.succeed(charge["provider_payment_id"], amount=900)
+        answers = {
+            objects.Tenant: (await admin.post("/v1/tenant/activate")).json(),
+            objects.Review: (await admin.get("/v1/reviews")).json()["data"][0],
+            objects.Discrepancy: (await admin.get("/v1/reconciliation/discrepancies")).json()["data"][0],
+        }
+        for shape, answer in answers.items():
+            assert set(shape.__annotations__) <= set(answer), shape.__name__
 
 
 class TestDiscrepancies:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -204,7 +205,23 @@ def test_nobody_approves_what_they_asked_for(terminal: Terminal, agent: Agent) -
     paid = _paid(agent)
     refund = terminal.read("payment", "refund", paid, "--request", "I do not recognise this payment.")
     (review,) = terminal.read("payment", "explain", refund["id"])["reviews"]
-    assert terminal.refused("review", "approve", review["id"], "--reason", "mine")["code"] == "forbidden"
+    refused = terminal.refused("review", "approve", review["id"], "--reason", "mine")
+    assert refused["code"] == "forbidden"
+    assert "--kind person --role review" in refused["hint"]
+    named = terminal.refused("review", "approve", refund["id"], "--reason", "mine")
+    assert named["detail"].endswith(f"its open review is {review['id']}")
+
+
+def test_a_reviewer_sees_the_words_the_adviser_and_the_charge(terminal: Terminal, agent: Agent) -> None:
+    refund, review = _held(agent)
+    (listed,) = terminal.read("review", "list", "--payment", refund)["data"]
+    assert listed["id"] == review
+    shown = " ".join(terminal.text("review", "show", review).split())
+    charge = agent.desk.get_payment(refund)["payment"]
+    for part in ("I do not recognise this payment.", "The adviser “rules” said: escalate", f"{charge}: $25.00 of"):
+        assert part in shown
+    closed = " ".join(terminal.text("review", "reject", review, "--reason", "Our records differ.").split())
+    assert re.search(r"rejected by admin \(person\), [0-9: -]{19} UTC: Our records differ\.", closed)
 
 
 def test_what_was_not_sent_is_canceled_and_what_was_sent_is_not(terminal: Terminal, agent: Agent) -> None:
@@ -434,7 +451,7 @@ def _never_answered(stack: Stack, agent: Agent) -> str:
         connection.execute("update paywarden.operations set first_sent_at = first_sent_at - interval '2 days'"
                            " where our_reference = %s", [payment])  # fmt: skip
     asyncio.run(arm())
-    wait_until(lambda: agent.desk.get_dossier(payment)["discrepancies"], 20, "the discrepancy")
+    wait_until(lambda: bool(agent.desk.get_dossier(payment)["discrepancies"]), 20, "the discrepancy")
     return payment
 
 
@@ -444,6 +461,9 @@ def test_two_people_say_what_became_of_a_payment(
     payment = _never_answered(stack, agent)
     words = ("payment", "attest", payment, "--outcome", "failed", "--reference", "case 4711")
     assert "two people with the role settle" in " ".join(terminal.text("payment", "explain", payment).split())
+    listed = terminal.text("discrepancy", "list")
+    for part in (payment, "$25.00", "outcome_unknown_past_window: Nobody knows whether it was paid"):
+        assert part in listed
     people = []
     for name in ("ann", "ben"):
         person = terminal.read("agent", "create", f"{name}-{next(_NUMBERS)}", "--kind", "person", "--role", "settle")

@@ -1,15 +1,18 @@
 """What people who decide are shown: the review they judge, the next step after a refusal, and what does not agree."""
 
+import io
 import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner, Result
 
 from paywarden.cli.application import build
 from paywarden.cli.discrepancies import MEANINGS
+from paywarden.cli.reviews import draw
 from paywarden.reconciliation.matching import FindingKind
 
 from .scripted_service import Say, ScriptedService, problem, scripted
@@ -59,6 +62,13 @@ def _listed(*data: Any, **more: Any) -> Say:
 
 
 # ---- Reviews
+
+
+def test_what_a_reviewer_copies_is_whole_in_a_small_window() -> None:
+    stream = io.StringIO()
+    Console(file=stream, width=80).print(draw({**WAITING, "verdicts": []}))
+    assert WAITING["action_digest"] in stream.getvalue()
+    assert f"paywarden payment explain {REFUND}" in stream.getvalue()
 
 
 def test_a_reviewer_sees_what_a_verdict_rests_on() -> None:

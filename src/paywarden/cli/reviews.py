@@ -61,7 +61,7 @@ def show(session: "Session", review: Id) -> int | None:
     if review.startswith("pay_"):
         return _name_the_review(session, review)
     found = session.desk.get_review(review)
-    session.show(found, lambda shown: _draw(shown, **_background(session, shown["payment"])))
+    session.show(found, lambda shown: draw(shown, **_background(session, shown["payment"])))
     return None
 
 
@@ -115,7 +115,7 @@ def _verdict(
         if error.code != "forbidden":
             raise
         return refuse(error, session.as_json, _ANOTHER_PERSON)
-    session.show(given, _draw)
+    session.show(given, draw)
     return None
 
 
@@ -136,7 +136,7 @@ def _payment(review: "Mapping[str, Any]") -> dict[str, Any]:
     return payment if isinstance(payment, dict) else {"id": payment}
 
 
-def _draw(review: "Mapping[str, Any]", refund_of: str | None = None, adviser: str | None = None) -> "RenderableType":
+def draw(review: "Mapping[str, Any]", refund_of: str | None = None, adviser: str | None = None) -> "RenderableType":
     """All that a verdict rests on, and the verdicts that were given."""
     from paywarden.cli.screen import moment, sheet
 
@@ -151,7 +151,7 @@ def _draw(review: "Mapping[str, Any]", refund_of: str | None = None, adviser: st
         "refund_of": refund_of or payment.get("payment"),
         "purpose": payment.get("purpose"),
         "reference": payment.get("reference"),
-        "customer's words": review.get("request"),
+        "customer says": review.get("request"),
         "adviser": adviser,
         "why it waits": review.get("reason"),
         "until (UTC)": moment(review.get("expires_at")),

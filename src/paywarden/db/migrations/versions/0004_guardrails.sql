@@ -78,12 +78,17 @@ create table paywarden.decisions (
     principal_id uuid not null,
     adviser text not null,
     model text,
+    prompt_version text,
     prompt_sha256 bytea,
     -- Exactly what the adviser saw, and exactly what it answered.
     snapshot jsonb not null,
     raw_answer text,
     advice jsonb not null,
     usage jsonb not null default '{}',
+    -- How the provider of the model names the calls that it took.
+    request_ids text[] not null default '{}',
+    -- Millionths of a US dollar by list price; null when nobody knows.
+    cost_micro_usd bigint check (cost_micro_usd >= 0),
     latency_ms integer not null,
     policy_version text,
     created_at timestamptz not null default paywarden.clock(),

@@ -2,13 +2,15 @@
 
 import json
 import logging
+import math
 import re
 import sys
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from types import TracebackType
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote
 
 import structlog
 
@@ -20,6 +22,9 @@ _CARD = "[card]"
 _SHORTEST_SECRET = 6
 # Their INFO lines hold whole URLs, their DEBUG lines headers.
 _TALKATIVE = ("httpx", "httpcore", "hpack", "asyncio", "psycopg", "psycopg.pool")
+_REPEATING_LIBRARY = "psycopg"
+_REPEATING_EVENTS = frozenset({"the database is not reachable; will look again", "no gauges"})
+_QUIET_SECONDS = 60.0
 _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"pw_(?:test|live)_[A-Za-z0-9_]+"), _REDACTED),
     (re.compile(r"sk-ant-[A-Za-z0-9_-]+"), _REDACTED),
@@ -28,6 +33,10 @@ _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"(?i)(password\s*=\s*)[^\s\"'\\&]+"), rf"\1{_REDACTED}"),
 )
 # Not the digits behind a decimal point: those of an ordinary fraction may pass the Luhn check by chance.
+_IN_ADDRESS = re.compile(
+    r"://[^:/@]*:(?P<login>.+)@|\bpassword\s*=\s*(?:'(?P<quoted>(?:[^'\\]|\\.)*)'|(?P<option>[^\s&']+))"
+)
+_OBJECT_ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 _DIGITS_RUN = re.compile(r"(?<![0-9])(?<![0-9]\.)[0-9](?:[ -]?[0-9]){12,18}(?![0-9])")
 
 
@@ -49,12 +58,21 @@ class Scrubber:
 
 
 def _forms(secret: str) -> Iterator[str]:
-    """A secret as it stands, and as JSON, ``repr`` and URLs would show it; of a URL also its password alone."""
-    password = urlsplit(secret).password if "://" in secret else None
-    for value in (secret, password or ""):
+    """A secret as it stands, and as JSON, ``repr`` and URLs would show it; of an address also its password alone."""
+    for value in (secret, *_passwords(secret)):
         as_json, as_ascii_json = json.dumps(value, ensure_ascii=False)[1:-1], json.dumps(value)[1:-1]
         as_python = repr(value)[1:-1]
         yield from (value, as_json, as_ascii_json, as_python, json.dumps(as_python)[1:-1], quote(value, safe=""))
+
+
+def _passwords(address: str) -> Iterator[str]:
+    """What may be a password in an address, as it stands and decoded, also when the address is not well formed.
+
+    An unescaped @ or / in a password makes libraries take its halves for a host or a port, and name them.
+    """
+    for found in _IN_ADDRESS.finditer(address):
+        password = found.group("quoted") or found.group("login") or found.group("option")
+        yield from (password, unquote(password), *re.split(r"[@/:?#]", password))
 
 
 def _without_card(found: re.Match[str]) -> str:
@@ -68,6 +86,36 @@ class _ScrubbingFormatter(structlog.stdlib.ProcessorFormatter):
 
     def format(self, record: logging.LogRecord) -> str:
         return self._scrubber.scrub(super().format(record))
+
+
+class _OncePerMinute(logging.Filter):
+    """Of what repeats while the database is away, one line a minute for each thing said, whatever it is said about."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._last_told: dict[str, float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether this line is told."""
+        said = _what_is_said(record)
+        if said is None:
+            return True
+        now = time.monotonic()
+        if now - self._last_told.get(said, -math.inf) < _QUIET_SECONDS:
+            return False
+        self._last_told[said] = now
+        if isinstance(record.msg, str):
+            record.msg, record.args = _OBJECT_ADDRESS.sub("", record.getMessage()), None
+        return True
+
+
+def _what_is_said(record: logging.LogRecord) -> str | None:
+    """The sentence without what differs from time to time; None when every line counts."""
+    if record.name.startswith(_REPEATING_LIBRARY):
+        return str(record.msg)
+    # Ours come as a dictionary from structlog.
+    event = record.msg.get("event") if isinstance(record.msg, dict) else None
+    return event if event in _REPEATING_EVENTS else None
 
 
 class _Handler(logging.StreamHandler[Any]):
@@ -101,6 +149,7 @@ def configure(level: str, secrets: Iterable[str]) -> None:
             Scrubber(secrets), processor=structlog.processors.JSONRenderer(default=repr), foreign_pre_chain=seen_by_all
         )
     )
+    handler.addFilter(_OncePerMinute())
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())

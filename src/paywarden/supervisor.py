@@ -133,8 +133,10 @@ class Supervisor:
             for name, child in self._children.items():
                 started.append(name)
                 _named(name, child.start)
+                _LOG.info("%s started, pid %s", name, child.pid)
             for name, child in self._children.items():
                 _named(name, child.await_ready)
+            _LOG.info("ready: %s", ", ".join(self._children))
             when_ready()
             while True:
                 self._revive()
@@ -145,6 +147,7 @@ class Supervisor:
             _on_stop_signals(_keep_stopping)
             for name in reversed(started):
                 self._children[name].stop()
+                _LOG.info("%s stopped", name)
 
     def _revive(self) -> None:
         for name, child in self._children.items():

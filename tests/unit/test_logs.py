@@ -139,3 +139,55 @@ def test_what_is_no_secret_stays(harmless: str) -> None:
 def test_no_secrets_at_all_is_fine() -> None:
     assert Scrubber([]).scrub("as it is") == "as it is"
     assert Scrubber(["", "it"]).scrub("as it is") == "as it is"
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("postgresql://u:first@second@db/x", "failed to resolve host 'second@db'"),
+        ("postgresql://u:number/slashed@db/x", 'invalid integer value "number" for "port", database "slashed@db"'),
+        ("postgresql://[u:bracketed@db/x", 'end of string in "[u:bracketed@db/x"'),
+        ("mysql://u:another@db/x", 'missing "=" after "mysql://u:another@db/x" in connection info string'),
+        ("postgresql://u:perc%40ented@db/x", "password is perc@ented"),
+        ("host=db password='quoted words'", "got quoted words"),
+        ("postgresql://db/x?user=u&password=in-the-query", "got in-the-query"),
+    ],
+)
+def test_no_half_of_a_misread_password_gets_out(address: str, said: str) -> None:
+    halves = ("first", "second", "number", "slashed", "bracketed", "another", "perc", "ented", "quoted", "in-the-query")
+    shown = Scrubber([address]).scrub(said)
+    assert not [half for half in halves if half in shown], shown
+
+
+def test_a_database_that_is_away_is_told_once_a_minute(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1_000.0
+    monkeypatch.setattr(logs.time, "monotonic", lambda: now)
+    logs.configure("info", [])
+    pool, own = logging.getLogger("psycopg.pool"), structlog.get_logger("paywarden.flow.recovery")
+
+    def noise() -> list[str]:
+        for number in range(20):
+            pool.warning("error connecting in %r: %s", f"pool-{number}", "no such file")
+            pool.warning("discarding closed connection: %s", "<psycopg.AsyncConnection [BAD] at 0x7f0102030405>")
+            own.warning("the database is not reachable; will look again")
+        return [json.loads(line)["event"] for line in capsys.readouterr().err.splitlines()]
+
+    expected = [
+        "error connecting in 'pool-0': no such file",
+        "discarding closed connection: <psycopg.AsyncConnection [BAD]>",
+        "the database is not reachable; will look again",
+    ]
+    assert noise() == expected
+    now += 59
+    assert noise() == []
+    now += 2
+    assert noise() == expected
+
+
+def test_what_is_not_about_the_database_is_told_every_time(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure("info", [])
+    for _ in range(3):
+        structlog.get_logger("paywarden.flow.recovery").warning("a due step failed")
+    assert len(capsys.readouterr().err.splitlines()) == 3

@@ -34,18 +34,50 @@ def build() -> typer.Typer:
 
 
 def _guarded(work: Callable[[], Any]) -> Any:
+    """The result of ``work``; what is expected to go wrong becomes one line on standard error and an exit status."""
     try:
         return work()
     except PaywardenError as error:
-        print(f"paywarden: {error.detail}", file=sys.stderr)
+        print(f"paywarden: {' '.join(error.detail.split())}", file=sys.stderr)
         raise typer.Exit(_CANNOT_RUN if isinstance(error, ConfigurationError) else _BROKEN) from None
 
 
 def _settings(data: Path | None, **given: Any) -> Any:
+    from paywarden import logs
+    from paywarden.app.database import check_addresses
+    from paywarden.app.desk import check_provider_address
     from paywarden.settings import Settings
 
     chosen = {name: value for name, value in given.items() if value is not None}
-    return Settings.load(**chosen, **({} if data is None else {"data_dir": data}))
+    settings = Settings.load(**chosen, **({} if data is None else {"data_dir": data}))
+    # From here on what nobody catches is told redacted.
+    logs.configure(settings.log_level, settings.secrets())
+    check_addresses(settings)
+    check_provider_address(settings)
+    return settings
+
+
+def _process_settings() -> Any:
+    """Of the API or a worker alone: complete, and with a database that lets us in."""
+    from paywarden.app.database import try_addresses
+    from paywarden.app.desk import require_provider
+
+    settings = _settings(None)
+    require_provider(settings)
+    if settings.database_url is None:
+        raise ConfigurationError("DATABASE_URL is not set; set it, or start everything with: paywarden up")
+    try_addresses(settings)
+    return settings
+
+
+def _migrating(work: Callable[[], Any]) -> Any:
+    """``work``; what the database refuses becomes one of our own errors."""
+    from psycopg import Error
+
+    try:
+        return work()
+    except Error as error:
+        raise ConfigurationError(f"the database refuses to be migrated: {error}") from error
 
 
 def up(
@@ -64,7 +96,7 @@ def up(
         if not as_json and "log_level" not in settings.model_fields_set:
             # A person is reading: what goes well is not worth a line.
             settings = settings.model_copy(update={"log_level": "warning"})
-        logs.configure(settings.log_level, settings.secrets())
+            logs.configure(settings.log_level, settings.secrets())
         stack.up(stack.Wanted(settings, as_json, not no_demo))
 
     _guarded(run)
@@ -72,45 +104,41 @@ def up(
 
 def api() -> None:
     """Serve the HTTP API alone, as the environment says."""
-    from paywarden import logs
     from paywarden.app.serve import serve
 
-    def run() -> None:
-        settings = _settings(None)
-        logs.configure(settings.log_level, settings.secrets())
-        asyncio.run(serve(settings))
-
-    _guarded(run)
+    _guarded(lambda: asyncio.run(serve(_process_settings())))
 
 
 def worker() -> None:
     """Do what is due, alone, as the environment says."""
-    from paywarden import logs
     from paywarden.app.desk import desk_opener
     from paywarden.worker.loop import run as work
 
-    def run() -> None:
-        settings = _settings(None)
-        logs.configure(settings.log_level, settings.secrets())
-        asyncio.run(work(desk_opener(settings, preload=False)))
-
-    _guarded(run)
+    _guarded(lambda: asyncio.run(work(desk_opener(_process_settings(), preload=False))))
 
 
 def prepare(key_file: Path) -> None:
     """Migrate and make sure of the administrator's key."""
+    from paywarden.app.database import try_addresses
     from paywarden.app.prepare import prepare as run
 
-    _guarded(lambda: run(_settings(None), key_file))
+    def work() -> None:
+        settings = _settings(None)
+        try_addresses(settings)
+        _migrating(lambda: run(settings, key_file))
+
+    _guarded(work)
 
 
 def migrate() -> None:
     """Bring the database of DATABASE_URL (or PAYWARDEN_OWNER_DATABASE_URL) to the last revision."""
+    from paywarden.app.database import try_owner_address
     from paywarden.db.migrate import migrate as run
 
     def work() -> None:
         settings = _settings(None)
-        applied = run(settings.migration_url, settings.service_url)
+        try_owner_address(settings)
+        applied = _migrating(lambda: run(settings.migration_url, settings.service_url))
         print(f"applied {', '.join(applied)}" if applied else "the database is at the last revision")
 
     _guarded(work)

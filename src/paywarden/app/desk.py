@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from urllib.parse import urlsplit
 
 from paywarden.db.pool import open_pool
 from paywarden.decisions.rules import RulesAdviser
@@ -22,9 +23,7 @@ def desk_opener(settings: Settings, *, preload: bool) -> Callable[[], AbstractAs
 
     @asynccontextmanager
     async def open_desk() -> AsyncIterator[Desk]:
-        if settings.payment_api_url is None or settings.payment_api_key is None:
-            raise ConfigurationError("PAYMENT_API_URL and PAYMENT_API_KEY must be set, or start with `paywarden up`")
-        provider = RestProvider(settings.payment_api_url, settings.payment_api_key.get_secret_value())
+        provider = RestProvider(*require_provider(settings))
         embedder = UniversalSentenceEmbedder()
         try:
             async with open_pool(settings.service_url, settings) as pool:
@@ -37,3 +36,28 @@ def desk_opener(settings: Settings, *, preload: bool) -> Callable[[], AbstractAs
             await provider.close()
 
     return open_desk
+
+
+def require_provider(settings: Settings) -> tuple[str, str]:
+    """Address and key of the provider. Raises ConfigurationError when they are not set."""
+    if settings.payment_api_url is None or settings.payment_api_key is None:
+        raise ConfigurationError(
+            "PAYMENT_API_URL, PAYMENT_API_KEY and PAYMENT_WEBHOOK_SECRET must be set;"
+            " to try things without a provider: paywarden up"
+        )
+    return settings.payment_api_url, settings.payment_api_key.get_secret_value()
+
+
+def check_provider_address(settings: Settings) -> None:
+    """Raises ConfigurationError when PAYMENT_API_URL is set and no address of a web service; it may hold a secret."""
+    url = settings.payment_api_url
+    if url is not None and not _is_web_address(url):
+        raise ConfigurationError("PAYMENT_API_URL is not an address like https://api.example.com")
+
+
+def _is_web_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False

@@ -5,11 +5,19 @@ Not granian's ordinary server: that leaves an orphan worker on the port when its
 
 import asyncio
 import contextlib
+import os
 import signal
-from typing import Any
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+import structlog
 
 from paywarden.settings import Settings
 
+if TYPE_CHECKING:
+    from paywarden.flow.desk import Desk
+
+_LOG = structlog.get_logger(__name__)
 _LOG_TO_STDERR: dict[str, Any] = {
     "handlers": {"console": {"class": "logging.StreamHandler", "stream": "ext://sys.stderr"}},
     "loggers": {"_granian": {"handlers": ["console"], "propagate": False}},
@@ -17,19 +25,28 @@ _LOG_TO_STDERR: dict[str, Any] = {
 
 
 async def serve(settings: Settings) -> None:
-    """Serve the HTTP API until SIGTERM or SIGINT."""
-    from granian.constants import HTTPModes, Interfaces
-    from granian.log import LogLevels
-    from granian.server.embed import Server
-
-    from paywarden.api.application import build
+    """Serve the HTTP API until SIGTERM or SIGINT. Raises ConfigurationError when it has nothing to work with."""
     from paywarden.app.desk import desk_opener
 
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    _LOG.info("api starts", version=version("paywarden"), pid=os.getpid())
+    # Opened here and not by the server, which would answer a wrong configuration with its own traceback.
+    async with desk_opener(settings, preload=True)() as desk:
+        await _serve_desk(settings, desk, stopping)
+    _LOG.info("api stopped", pid=os.getpid())
+
+
+async def _serve_desk(settings: Settings, desk: "Desk", stopping: asyncio.Event) -> None:
+    from granian.constants import HTTPModes, Interfaces
+    from granian.log import LogLevels
+    from granian.server.embed import Server
+
+    from paywarden.api.application import build
+
     server = Server(
-        build(desk_opener(settings, preload=True)),
+        build(lambda: contextlib.nullcontext(desk)),
         address=settings.host,
         port=settings.port,
         interface=Interfaces.ASGI,
@@ -41,8 +58,20 @@ async def serve(settings: Settings) -> None:
     )
     serving = asyncio.create_task(server.serve())
     stopped = asyncio.create_task(stopping.wait())
+    listening = asyncio.create_task(_tell_when_listening(settings))
     await asyncio.wait({serving, stopped}, return_when=asyncio.FIRST_COMPLETED)
     server.stop()  # type: ignore[no-untyped-call]
     stopped.cancel()
+    listening.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await serving
+
+
+async def _tell_when_listening(settings: Settings) -> None:
+    while True:
+        with contextlib.suppress(OSError):
+            _, writer = await asyncio.open_connection(settings.host, settings.port)
+            writer.close()
+            break
+        await asyncio.sleep(0.02)
+    _LOG.info("api ready", host=settings.host, port=settings.port)

@@ -1,6 +1,7 @@
 """``paywarden up``: everything on one machine, under one supervisor, in one data folder."""
 
 import json
+import logging
 import os
 import secrets
 import signal
@@ -10,21 +11,27 @@ import sys
 import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import psycopg
 
+from paywarden.app.folder import DataFolder
 from paywarden.app.prepare import write_secret
 from paywarden.db.embedded import QUICKSTART, SERVICE, SUPERUSER, EmbeddedServer
 from paywarden.kit.children import ended_with_parent
 from paywarden.kit.errors import ConfigurationError
+from paywarden.logs import Scrubber
 from paywarden.settings import Settings
 from paywarden.supervisor import Program, Supervisor, refuse_taken_port
 
 _LOOPBACK = "127.0.0.1"
+_SANDBOX_PATIENCE_SECONDS = 0.5
 # Safe path: a file of the folder in which somebody stands must not be taken for a module of ours.
 _MODULE = [sys.executable, "-P", "-m"]
 _COMMAND = [*_MODULE, "paywarden.app"]
+_DATABASE_VARIABLES = ("DATABASE_URL", "PAYWARDEN_OWNER_DATABASE_URL")
+_LOG = logging.getLogger(__name__)
 _LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
@@ -78,25 +85,31 @@ def run_prepare(environment: Mapping[str, str], key_file: Path) -> None:
     )
     if done.returncode != 0:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        raise ConfigurationError(f"the database cannot be prepared: {last}")
+        held = [environment[name] for name in _DATABASE_VARIABLES if environment.get(name)]
+        # Whatever a library says there, no password of a database gets out.
+        raise ConfigurationError(Scrubber(held).scrub(last.removeprefix("paywarden: ")))
 
 
 class Stack:
-    """The processes of one ``up`` and what they are told. Secrets go by environment, never by argument."""
+    """The processes of one ``up`` and what they are told. Secrets go by environment, never by argument.
+
+    Raises ConfigurationError when the data folder or the port is not to be had.
+    """
 
     def __init__(self, wanted: Wanted) -> None:
         self.wanted = wanted
         self.settings = wanted.settings
-        self.folder = self.settings.data_dir.absolute()
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self._held = DataFolder(self.settings.data_dir)
+        self.folder = self._held.path
         self.key_file = self.folder / "admin.key"
         self.url = f"http://{_in_url(self.settings.host)}:{self.settings.port}"
+        self._held.claim(self.url)
+        refuse_taken_port(self.settings.host, self.settings.port)
         self.embedded = None if self.settings.database_url else EmbeddedServer(self.folder)
-        self.sandbox_port = None if self.settings.payment_api_url else _free_port(self.settings.port + 1)
+        self.sandbox_port = None if self.settings.payment_api_url else _sandbox_port(self.settings.port + 1)
 
     def supervisor(self) -> Supervisor:
         """All children in the order in which they start."""
-        refuse_taken_port(self.settings.host, self.settings.port)
         children: dict[str, Program | Database] = {}
         if self.sandbox_port is not None:
             children["sandbox"] = self._sandbox()
@@ -169,9 +182,12 @@ class LateProgram(Program):
 def up(wanted: Wanted) -> None:
     """Run until SIGTERM or SIGINT. Raises ConfigurationError, with everything stopped, when something cannot start."""
     stack = Stack(wanted)
+    _LOG.info("paywarden %s starts: pid %d, data in %s", version("paywarden"), os.getpid(), stack.folder)
     if stack.embedded is None:
         run_prepare(stack.environment(), stack.key_file)
     stack.supervisor().run(lambda: _announce(stack))
+    if not wanted.as_json:
+        print(f"\nPaywarden has stopped. The next start carries on with the data in {stack.folder}", flush=True)
 
 
 def _announce(stack: Stack) -> None:
@@ -219,17 +235,23 @@ def _secret_of(given: object, file: Path) -> str:
     return file.read_text().strip()
 
 
-def _free_port(wanted: int) -> int:
-    """The wanted port if it is free, else any."""
-    for candidate in (wanted, 0):
-        with socket.socket() as probe:
-            try:
-                probe.bind((_LOOPBACK, candidate))
-            except (OSError, OverflowError):
-                continue
-            port: int = probe.getsockname()[1]
-            return port
-    raise ConfigurationError("no free port on loopback for the sandbox")
+def _sandbox_port(wanted: int) -> int:
+    """The wanted port if it is free, else any other; then the log says so, because addresses were noted down."""
+    if _is_free(wanted):
+        return wanted
+    with socket.socket() as probe:
+        probe.bind((_LOOPBACK, 0))
+        port: int = probe.getsockname()[1]
+    _LOG.warning("port %d is taken by another program: the sandbox provider listens on %d this time", wanted, port)
+    return port
+
+
+def _is_free(port: int) -> bool:
+    try:
+        refuse_taken_port(_LOOPBACK, port, patience_seconds=_SANDBOX_PATIENCE_SECONDS)
+    except (ConfigurationError, OverflowError):
+        return False
+    return True
 
 
 def _in_url(host: str) -> str:

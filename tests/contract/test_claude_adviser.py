@@ -8,7 +8,7 @@ import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
@@ -17,7 +17,7 @@ from paywarden.decisions.advice import Advice, Snapshot
 from paywarden.decisions.adviser import AdviceRecord, consult
 from paywarden.decisions.checks import check_advice
 from paywarden.decisions.claude import ClaudeAdviser
-from paywarden.decisions.claude_answer import MAX_ANSWER_BYTES, Reply, read_advice
+from paywarden.decisions.claude_answer import MAX_ANSWER_BYTES, FailureWord, Reply, read_advice
 from paywarden.decisions.claude_record import MAX_RAW_ANSWER_BYTES
 from paywarden.decisions.prompt import AdviceThresholds, case_message, system_prompt
 from tests.contract.messages_api import (
@@ -32,6 +32,7 @@ from tests.contract.messages_api import (
     messages_api,
     said,
 )
+from tests.unit.case_blocks import read_blocks
 from tests.unit.judged import charge, note, own, snapshot
 
 API_KEY = "sk-ant-canary-0123456789"
@@ -275,6 +276,7 @@ FAILURES: dict[str, tuple[Scripted, str]] = {
     "error as 200": (Scripted(body=failed(529, "overloaded_error").body), "adviser_unreadable: "),
     "not UTF-8": (Scripted(body=b'{"type": "\xff"}'), "adviser_unreadable: "),
     "repeated key": (Scripted(body=said(TEXT).body.replace(b"{", b'{"type": "x", ', 1)), "adviser_unreadable: "),
+    "half a character": (said("half \ud83d"), "adviser_unreadable: "),
     "of the user": (said(TEXT, role="user"), "adviser_unreadable: "),
     "usage as text": (said(TEXT, usage=USAGE | {"input_tokens": "300"}), "adviser_unreadable: "),
     "usage below zero": (said(TEXT, usage=USAGE | {"output_tokens": -1}), "adviser_unreadable: "),
@@ -306,6 +308,12 @@ async def test_every_failure_escalates_under_its_own_name(name: str) -> None:
     assert record.usage["calls"] == 1
     expected_cost = 1750 if name in ANSWERED else 0 if name in STATUS else None
     assert record.cost_micro_usd == expected_cost
+
+
+def test_every_name_of_a_failure_is_shown() -> None:
+    """Time-out and malformed are named elsewhere in this file, and so is an API that cannot be reached."""
+    shown = {failure.partition(":")[0] for _, failure in FAILURES.values()}
+    assert shown | {"adviser_unreachable"} == set(get_args(FailureWord))
 
 
 async def test_a_refusal_keeps_what_was_said_and_its_request_id() -> None:
@@ -484,20 +492,6 @@ async def test_a_text_cannot_end_its_block() -> None:
     assert blocks[1][2] == attack
     assert blocks[3][2]["content"] == attack
     assert [record["id"] for record in blocks[2][2]] == ["pay_1", "pay_2"]
-
-
-def read_blocks(content: str) -> list[tuple[str, str, Any]]:
-    """Source, trust and value of every block, read as the instructions say: by the mark of the first line."""
-    first, *lines = content.split("\n")
-    mark = first.removeprefix("The mark of this case is ").removesuffix(".")
-    begin = re.compile(f'<data mark="{mark}" source="([a-z]+)" trust="([a-z]+)">')
-    blocks = []
-    while found := begin.fullmatch(lines[0]):
-        assert lines[2] == f'</data mark="{mark}">'
-        blocks.append((found[1], found[2], json.loads(lines[1])))
-        lines = lines[3:]
-    assert lines == ["Give your opinion of this case."]
-    return blocks
 
 
 async def test_a_model_that_obeys_an_attacker_gets_nowhere() -> None:

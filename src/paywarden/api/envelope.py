@@ -1,5 +1,6 @@
 """What surrounds every request: its id, its line in the log, its place in the metrics, and the answer when we fail."""
 
+import json
 import re
 import time
 
@@ -10,13 +11,15 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from paywarden.api import problems
-from paywarden.api.metrics import Metrics
+from paywarden.api.access import ACTOR
+from paywarden.api.metrics import UNKNOWN_ROUTE, Metrics
 from paywarden.kit import ids
 
 _GIVEN_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _LOG = structlog.get_logger(__name__)
 # As web servers log a request whose caller is gone.
 _NOBODY_LEFT = 499
+_REFUSED, _FAILED = 400, 500
 
 
 class Envelope:
@@ -42,13 +45,24 @@ class Envelope:
                 _LOG.exception("request failed")
                 await answer.end_with(problems.internal(request_id), scope, receive)
             finally:
-                self._note(scope, answer.status or _NOBODY_LEFT, time.perf_counter() - started)
+                self._note(scope, answer, time.perf_counter() - started)
 
-    def _note(self, scope: Scope, status: int, seconds: float) -> None:
+    def _note(self, scope: Scope, answer: "_Answer", seconds: float) -> None:
+        """Count it. Refusals and failures are told in the log, what went well only to whoever debugs."""
         route = getattr(scope.get("route"), "path_format", None)
+        status = answer.status or _NOBODY_LEFT
         self._metrics.observe(scope["method"], route, status, seconds)
-        milliseconds = round(seconds * 1000, 1)
-        _LOG.info("request", method=scope["method"], route=route, status=status, duration_ms=milliseconds)
+        self._metrics.observe_code(answer.code)
+        tell = _LOG.debug if status < _REFUSED else _LOG.info if status < _FAILED else _LOG.warning
+        tell(
+            "request",
+            method=self._metrics.known_method(scope["method"]),
+            route=route or UNKNOWN_ROUTE,
+            status=status,
+            code=answer.code,
+            principal=_principal(scope),
+            duration_ms=round(seconds * 1000, 1),
+        )
 
 
 class _Answer:
@@ -58,6 +72,8 @@ class _Answer:
         self._send = send
         self._request_id = request_id
         self.status: int | None = None
+        self.code: str | None = None
+        self._is_problem = False
 
     async def end_with(self, response: Response, scope: Scope, receive: Receive) -> None:
         """Answer, unless an answer has begun already."""
@@ -71,7 +87,24 @@ class _Answer:
             headers["X-Request-Id"] = self._request_id
             headers["X-Content-Type-Options"] = "nosniff"
             headers.setdefault("Cache-Control", "no-store")
+            self._is_problem = headers.get("content-type") == problems.MEDIA_TYPE
+        elif self._is_problem and self.code is None:
+            self.code = _code(message.get("body", b""))
         await self._send(message)
+
+
+def _code(body: bytes) -> str | None:
+    """The code of a problem that is one of our own answers."""
+    try:
+        return str(json.loads(body)["code"])
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _principal(scope: Scope) -> str | None:
+    """Who asked, once the route knows."""
+    actor = scope.get(ACTOR)
+    return None if actor is None else actor.principal.public_id
 
 
 def _request_id(scope: Scope) -> str:

@@ -4,7 +4,6 @@ import importlib.util
 import os
 import stat
 import sys
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -46,12 +45,15 @@ class Finding:
 
 def examine(url: str | None, data: Path | None) -> list[Finding]:
     """Every finding, the machine's first."""
-    findings = [_python(), _postgresql(), *_configuration()]
-    if any(finding.result == "broken" for finding in findings[2:]) and data is None:
+    settings, configured = _configuration()
+    findings = [_python(), _postgresql(settings), *configured]
+    if settings is None and data is None:
         return findings
+    if settings is not None:
+        findings += _databases(settings)
     folder = data_folder(data)
     findings += [_folder(folder), _admin_key(folder)]
-    return findings + _service(url, data) + _sandbox(folder)
+    return findings + _service(url, data, settings) + _sandbox(folder)
 
 
 def _python() -> Finding:
@@ -61,8 +63,10 @@ def _python() -> Finding:
     return Finding("Python", "broken", version, "Use Python 3.11 or newer.")
 
 
-def _postgresql() -> Finding:
+def _postgresql(settings: Settings | None) -> Finding:
     """The embedded server's binaries, which lie in a wheel; another PostgreSQL makes them unnecessary."""
+    if settings is not None and settings.database_url is not None:
+        return Finding("Embedded PostgreSQL", "note", "not used: DATABASE_URL is set")
     package = importlib.util.find_spec(_BINARIES[0])
     folder = Path(package.origin).parent / _BINARIES[1] / "bin" if package and package.origin else None
     if folder is not None and os.access(folder / "postgres", os.X_OK):
@@ -71,16 +75,69 @@ def _postgresql() -> Finding:
     return Finding("Embedded PostgreSQL", "broken", "its binaries are missing", remedy)
 
 
-def _configuration() -> Iterator[Finding]:
+def _configuration() -> tuple[Settings | None, list[Finding]]:
     try:
         settings = Settings.load()
     except PaywardenError as error:
-        yield Finding("Configuration", "broken", error.detail, "Correct the variable in the environment or in .env.")
-        return
-    yield Finding("Configuration", "ok", "complete")
-    for variable, name in _VARIABLES.items():
-        state = "not set" if getattr(settings, name) is None else "set"
-        yield Finding(variable, "note", state)
+        remedy = "Correct the variable in the environment or in .env."
+        return None, [Finding("Configuration", "broken", error.detail, remedy)]
+    states = {variable: getattr(settings, name) is not None for variable, name in _VARIABLES.items()}
+    noted = [Finding(variable, "note", "set" if state else "not set") for variable, state in states.items()]
+    return settings, [Finding("Configuration", "ok", "complete"), *noted]
+
+
+def _databases(settings: Settings) -> list[Finding]:
+    """What the configured database is like; nothing when `paywarden up` brings its own."""
+    findings: list[Finding] = []
+    if settings.owner_database_url is not None:
+        findings += _login("PAYWARDEN_OWNER_DATABASE_URL", settings.owner_database_url.get_secret_value())
+    if settings.database_url is not None:
+        findings += _database(settings.database_url.get_secret_value())
+    return findings
+
+
+def _login(variable: str, address: str) -> list[Finding]:
+    """Of a login that only migrates it matters that it is let in."""
+    from paywarden.flow.examine import examine as examine_database
+
+    try:
+        seen = examine_database(variable, address)
+    except PaywardenError as error:
+        return [Finding("Owner's database", "broken", error.detail, f"Correct {variable}, or start that server.")]
+    return [Finding("Owner's database", "ok", f"{seen.where} lets us in")]
+
+
+def _database(address: str) -> list[Finding]:
+    from paywarden.flow.examine import OLDEST_PGVECTOR, OLDEST_SERVER
+    from paywarden.flow.examine import examine as examine_database
+
+    try:
+        seen = examine_database("DATABASE_URL", address)
+    except PaywardenError as error:
+        return [Finding("Database", "broken", error.detail, "Correct DATABASE_URL, or start that server.")]
+    server = f"{seen.where}, version {seen.version}"
+    needed = ".".join(str(part) for part in OLDEST_PGVECTOR)
+    login = f"cannot take the role {seen.refused_role}" if seen.refused_role else "can take the roles of the service"
+    return [
+        _judged("Database", seen.major >= OLDEST_SERVER, server, f"Use PostgreSQL {OLDEST_SERVER} or newer."),
+        _judged(
+            "pgvector",
+            seen.pgvector_suffices,
+            f"version {seen.pgvector}" if seen.pgvector else "not in this database",
+            f"Install pgvector {needed} or newer there; then run: paywarden migrate",
+        ),
+        _judged("Database login", seen.refused_role is None, login, "Run: paywarden migrate"),
+        _judged(
+            "Migrations",
+            seen.current,
+            "at this program's revision" if seen.current else "not at this program's revision",
+            "Run: paywarden migrate",
+        ),
+    ]
+
+
+def _judged(what: str, sound: bool, found: str, remedy: str) -> Finding:
+    return Finding(what, "ok", found) if sound else Finding(what, "broken", found, remedy)
 
 
 def _folder(folder: Path) -> Finding:
@@ -101,7 +158,7 @@ def _admin_key(folder: Path) -> Finding:
     return Finding("Admin key", "ok", f"only its owner can read {file}")
 
 
-def _service(url: str | None, data: Path | None) -> list[Finding]:
+def _service(url: str | None, data: Path | None, settings: Settings | None) -> list[Finding]:
     try:
         access = find_access(url, data)
     except PaywardenError as error:
@@ -114,7 +171,17 @@ def _service(url: str | None, data: Path | None) -> list[Finding]:
     if answer.status_code != 200:
         found = f"{access.url} answers {answer.status_code}: not ready"
         return [Finding("Service", "broken", found, "Look at its log; most often the database is not reachable.")]
-    return [Finding("Service", "ok", f"{access.url} is ready"), _key(access.url, access.key), _clock(answer)]
+    return [_ready(access.url, data, settings), _key(access.url, access.key), _clock(answer)]
+
+
+def _ready(url: str, data: Path | None, settings: Settings | None) -> Finding:
+    """A service that answers, and is it the configured one? That of the data folder may run on its own database."""
+    line = ready_line(data_folder(data))
+    embedded = url == line.get("url") and line.get("database_url") is not None
+    if embedded and settings is not None and settings.database_url is not None:
+        found = f"{url} is ready, but runs on its embedded database, not on DATABASE_URL"
+        return Finding("Service", "broken", found, "Start it again where DATABASE_URL is set, or name another: --url")
+    return Finding("Service", "ok", f"{url} is ready")
 
 
 def _key(url: str, key: str | None) -> Finding:

@@ -29,6 +29,12 @@ async def waiting(admin: Caller, customer: str) -> Json:
     return dict(asked.json())
 
 
+async def a_reviewer(admin: Caller) -> tuple[str, str]:
+    """Another person, who may review: id and key."""
+    made = await admin.post("/v1/agents", {"kind": "person", "name": "ann", "roles": ["review"]})
+    return made.json()["id"], (await admin.post("/v1/keys", {"principal": made.json()["id"]})).json()["secret"]
+
+
 async def ids_of(admin: Caller, **query: Any) -> list[str]:
     answer = await admin.get("/v1/reviews", **query)
     assert answer.status_code == 200, answer.text
@@ -96,19 +102,32 @@ class TestWhatAVerdictNeeds:
         assert (await admin.pay(f"/v1/payments/{charge['id']}/refund", **body)).status_code == 202
         (review,) = (await admin.get("/v1/reviews")).json()["data"]
         assert (review["request"], review["verdicts"]) == ("I do not recognise this payment.", [])
-        person = await admin.post("/v1/agents", {"kind": "person", "name": "ann", "roles": ["review"]})
-        secret = (await admin.post("/v1/keys", {"principal": person.json()["id"]})).json()["secret"]
+        person, secret = await a_reviewer(admin)
         async with door.caller(secret) as ann:
             reason = {"verdict": "reject", "reason": "Our records differ."}
             given = (await ann.post(f"/v1/reviews/{review['id']}/verdict", reason)).json()
         (said,) = given["verdicts"]
         assert (said["verdict"], said["reason"], said["reviewer_name"]) == ("reject", "Our records differ.", "ann")
-        assert (said["reviewer_id"], said["reviewer_kind"]) == (person.json()["id"], "person")
+        assert (said["reviewer_id"], said["reviewer_kind"]) == (person, "person")
         assert said["id"].startswith("vrd_")
         assert said["created_at"].endswith("Z")
         assert (await admin.get(f"/v1/reviews/{review['id']}")).json() == given
         (listed,) = (await admin.get("/v1/reviews", status="rejected")).json()["data"]
         assert listed == given
+
+    async def test_each_review_of_a_page_has_its_own_verdicts(self, door: Door, admin: Caller) -> None:
+        for customer in ("cust_1", "cust_2"):
+            await waiting(admin, customer)
+        _, secret = await a_reviewer(admin)
+        async with door.caller(secret) as ann:
+            for review in (await admin.get("/v1/reviews")).json()["data"]:
+                reason = {"verdict": "reject", "reason": f"{review['payment']['customer']} paid once"}
+                assert (await ann.post(f"/v1/reviews/{review['id']}/verdict", reason)).status_code == 200
+        rejected = (await admin.get("/v1/reviews", status="rejected")).json()["data"]
+        assert [[said["reason"] for said in review["verdicts"]] for review in rejected] == [
+            ["cust_1 paid once"],
+            ["cust_2 paid once"],
+        ]
 
 
 class TestPromisesOfTheSdk:

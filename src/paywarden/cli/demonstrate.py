@@ -99,27 +99,20 @@ def draw(report: "Report") -> "Group":
     return Group(*parts)
 
 
-def _outcomes(report: "Report") -> "Table":
+def _outcomes(report: "Report") -> "RenderableType":
     """Payments by kind, outcome and oversight, with the money."""
-    from rich.table import Table
-
-    from paywarden.cli.screen import LINES
+    from paywarden.cli.screen import table
     from paywarden.demo.cases import CURRENCY
     from paywarden.demo.report import asked_minor
     from paywarden.kit.money import display
 
-    drawn = Table(box=LINES, header_style="bold", pad_edge=False)
-    for heading in ("", "outcome", "decided by"):
-        drawn.add_column(heading)
-    for heading in ("payments", "money"):
-        drawn.add_column(heading, justify="right")
-    charged = len(report.charged), sum(report.charged)
-    drawn.add_row("charges", "paid", "policy alone", str(charged[0]), display(charged[1], CURRENCY))
+    rows = [("charges", "paid", "policy alone", len(report.charged), sum(report.charged))]
     for result, oversight in report.lines():
         found = report.line(result, oversight)
-        money = display(asked_minor(found), CURRENCY)
-        drawn.add_row("refunds", _WORDS[result], _decider(found[0]), str(len(found)), money)
-    return drawn
+        rows.append(("refunds", _WORDS[result], _decider(found[0]), len(found), asked_minor(found)))
+    names = ("", "outcome", "decided by", "payments >", "money >")
+    shown = [dict(zip(names, (*row[:4], display(row[4], CURRENCY)), strict=True)) for row in rows]
+    return table(shown, {name: name for name in names})
 
 
 def _decider(outcome: "Outcome") -> str:

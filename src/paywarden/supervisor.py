@@ -147,7 +147,7 @@ class Supervisor:
             _on_stop_signals(_keep_stopping)
             for name in reversed(started):
                 self._children[name].stop()
-                _LOG.info("%s stopped", name)
+                _LOG.info("%s ended", name)
 
     def _revive(self) -> None:
         for name, child in self._children.items():

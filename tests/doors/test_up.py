@@ -163,6 +163,36 @@ def test_a_second_service_on_the_same_folder_is_refused(stack: Stack) -> None:
     assert stack.await_answer(1) < 1
 
 
+def test_a_second_start_of_the_same_says_what_runs_and_where(stack: Stack) -> None:
+    done = stack.command("up", "--json", "--no-demo", "--port", str(stack.port), "--data", str(stack.data))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert f"already runs on {stack.data}: pid {stack.pid}, {stack.url}" in done.stderr
+    assert "taken by another program" not in done.stderr
+
+
+def test_start_and_stop_of_each_process_are_in_the_log_and_a_person_gets_a_closing_line(tmp_path: Path) -> None:
+    stack = Stack(tmp_path / "data", PAYWARDEN_LOG_LEVEL="info")
+    running_up = stack.spawn("up", "--no-demo", "--port", str(stack.port), "--data", str(stack.data))
+    try:
+        assert running_up.stdout is not None
+        wait_until(lambda: "worker ready" in stack.complaints() and "api ready" in stack.complaints(), 90)
+        wait_until(lambda: '"event": "ready: ' in stack.complaints(), 30)
+        running_up.send_signal(signal.SIGINT)
+        said, _ = running_up.communicate(timeout=40)
+    finally:
+        running_up.kill()
+        running_up.wait()
+    assert running_up.returncode == 0
+    assert said.decode().strip().splitlines()[-1].startswith("Paywarden has stopped.")
+    events = [json.loads(line)["event"] for line in stack.complaints().splitlines() if line.startswith("{")]
+    for told in ("api starts", "api ready", "api stopped", "worker starts", "worker ready", "worker stopped"):
+        assert events.count(told) == 1, (told, events)
+    for name in CHILDREN:
+        assert [event for event in events if event.startswith(f"{name} started, pid ")], (name, events)
+        assert f"{name} ended" in events
+    assert (stack.data / ".gitignore").read_text() == "*\n"
+
+
 def test_a_taken_port_is_refused_in_words(tmp_path: Path) -> None:
     with socket.socket() as stranger:
         stranger.bind(("127.0.0.1", 0))

@@ -1,6 +1,7 @@
 """What the environment (or ``.env``) says. Half a configuration is refused at start, with the variable's name."""
 
 import os
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -62,6 +63,8 @@ class Settings(BaseSettings):
     # How long the asking process keeps a new payment to itself before a worker may pick it up.
     pickup_seconds: float = Field(default=1, ge=0)
     review_seconds: int = Field(default=86_400, ge=1)
+    # A reviewer who claimed a review keeps others from it for so long; a heartbeat begins the time anew.
+    review_lease_seconds: float = Field(default=60, ge=1, le=3600)
     # A bare reservation that nobody settles gives its authority back after this long, unless it names its own time.
     reservation_seconds: int = Field(default=30 * 86_400, ge=1)
     adviser_timeout_seconds: float = Field(default=30, gt=0, le=45)
@@ -70,6 +73,8 @@ class Settings(BaseSettings):
     adviser_max_tokens: int = Field(default=4096, ge=256, le=32_000)
     # How long it may think; "unset" for a model that has no such setting.
     adviser_effort: Literal["unset", "low", "medium", "high"] = "medium"
+    # What advice may cost a tenant on a day (UTC), in US dollars; a person looks at the rest.
+    adviser_budget_usd: Decimal = Field(default=Decimal(25), ge=0, le=1_000_000)
     # Nothing is sent again this close to the end of a provider's key window.
     key_window_margin_seconds: float = Field(default=300, ge=0)
     # A child of `paywarden up` that lived this long is started again at once when it dies, else ever more slowly.

@@ -1,6 +1,8 @@
 """``/v1``, noun by noun: what is sent, what comes back, and that the flow underneath did it."""
 
+import asyncio
 import re
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -328,3 +330,57 @@ class TestAuthority:
         assert made.json()["principal"] == agent
         taken = await admin.post("/v1/agents", {"kind": "agent", "name": "bot", "roles": []})
         assert (taken.status_code, taken.json()["param"]) == (409, "name")
+
+
+class TestReviewTasks:
+    async def held(self, door: Door, admin: Caller) -> tuple[Caller, str]:
+        for _ in range(2):
+            await door.post("/payments", {"user_id": "u", "amount_cents": 100, "currency": "usd"})
+        return admin, (await admin.get("/v1/reviews")).json()["data"][0]["id"]
+
+    async def test_a_review_is_claimed_kept_released_and_decided(self, door: Door, admin: Caller) -> None:
+        _, review = await self.held(door, admin)
+        _, key = await an_agent(admin, "review", kind="person", name="ann")
+        async with door.caller(key) as ann:
+            claimed = (await ann.post(f"/v1/reviews/{review}/claim")).json()
+            assert (claimed["fence"], claimed["lease_until"] is not None) == (1, True)
+            assert claimed["claimed_by"].startswith("per_")
+            assert (await admin.get("/v1/reviews", unclaimed=True)).json()["data"] == []
+            taken = await admin.post(f"/v1/reviews/{review}/claim")
+            assert (taken.status_code, taken.json()["code"]) == (409, "review_conflict")
+            assert (await ann.post(f"/v1/reviews/{review}/heartbeat", {"fence": 1})).status_code == 200
+            assert (await ann.post(f"/v1/reviews/{review}/release", {"fence": 1})).json()["claimed_by"] is None
+            fence = (await ann.post(f"/v1/reviews/{review}/claim")).json()["fence"]
+            body = {"verdict": "reject", "reason": "a retry"}
+            assert (await ann.post(f"/v1/reviews/{review}/verdict", {**body, "fence": 1})).status_code == 409
+            done = (await ann.post(f"/v1/reviews/{review}/verdict", {**body, "fence": fence})).json()
+            assert (done["status"], done["verdicts"][0]["reviewer_name"]) == ("rejected", "ann")
+
+    @pytest.mark.parametrize(
+        ("path", "param"),
+        [
+            ("/v1/reviews?wait_seconds=31", "wait_seconds"),
+            ("/v1/reviews?wait_seconds=-1", "wait_seconds"),
+            ("/v1/reviews?role=boss", "role"),
+            ("/v1/reviews?unclaimed=perhaps", "unclaimed"),
+        ],
+    )
+    async def test_bad_questions_are_refused_by_name(self, admin: Caller, path: str, param: str) -> None:
+        answer = await admin.get(path)
+        assert (answer.status_code, answer.json()["param"]) == (400, param)
+
+    async def test_a_fence_is_a_number_of_a_claim(self, door: Door, admin: Caller) -> None:
+        _, review = await self.held(door, admin)
+        for bad in (0, -1, "1", 1.0, True, 2**63):
+            answer = await admin.post(f"/v1/reviews/{review}/heartbeat", {"fence": bad})
+            assert (answer.status_code, answer.json()["param"]) == (400, "fence")
+
+    async def test_waiting_for_work_and_for_an_end(self, door: Door, admin: Caller) -> None:
+        began = time.monotonic()
+        assert (await admin.get("/v1/reviews", role="risk", wait_seconds=1)).json()["data"] == []
+        assert time.monotonic() - began >= 1
+        async with door.settling_at_once():
+            charge = (await admin.charge()).json()["id"]
+        waits = asyncio.create_task(admin.get(f"/v1/payments/{charge}", wait_seconds=25))
+        await door.work()
+        assert (await waits).json()["status"] == "succeeded"

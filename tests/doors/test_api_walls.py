@@ -12,6 +12,8 @@ BODIES: dict[str, dict[str, Any]] = {
     "giveVerdict": {"verdict": "reject", "reason": "r"},
     "attestPayment": {"outcome": "failed", "reference": "case 1"},
     "quickMarkPaid": {},
+    "keepReview": {"fence": 1},
+    "releaseReview": {"fence": 1},
 }
 PREFIXES = {"payment_id": "pay", "job_id": "pay", "review_id": "rev", "decision_id": "dec", "agent_id": "agt",
             "key_id": "key", "mandate_id": "mdt"}  # fmt: skip

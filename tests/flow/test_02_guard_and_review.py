@@ -15,6 +15,7 @@ from paywarden.decisions.adviser import AdviceRecord
 from paywarden.flow import access, guard, recovery, review, settle
 from paywarden.flow.ask import Ask
 from paywarden.flow.desk import Actor
+from paywarden.flow.review import Given
 from paywarden.guardrails.thresholds import ADVISED_MIN_CONFIDENCE, ADVISED_REFUND_MAX_MINOR
 from paywarden.kit import ids
 from paywarden.kit.errors import ForbiddenError, NotFoundError, ReviewConflictError, StateConflictError
@@ -38,7 +39,7 @@ async def suspected(world: World, amount_minor: int = 900) -> Payment:
 
 async def give(world: World, actor: Actor, payment: Payment, verdict: Any = "approve", **more: Any) -> Payment:
     review_id = await world.review_of(payment)
-    return (await review.give_verdict(world.stage.desk, actor, review_id, verdict, "looked at it", **more))[1]
+    return (await review.give_verdict(world.stage.desk, actor, review_id, Given(verdict, "looked at it", **more)))[1]
 
 
 def waiting(stage: Stage) -> Stage:
@@ -189,7 +190,7 @@ async def test_a_payment_edited_after_its_approval_is_never_sent(world: World) -
     payment = await suspected(world)
     reviewer = await world.reviewer()
     review_id = await world.review_of(payment)
-    await review.give_verdict(waiting(world.stage).desk, reviewer, review_id, "approve", "ok")
+    await review.give_verdict(waiting(world.stage).desk, reviewer, review_id, Given("approve", "ok"))
     world.edit("update paywarden.payments set amount_minor = amount_minor * 10 where id = %s", payment.id)
     world.clock.advance(5)
     await world.work()
@@ -203,7 +204,7 @@ async def test_an_edited_digest_does_not_help_either(world: World) -> None:
     payment = await suspected(world)
     reviewer = await world.reviewer()
     review_id = await world.review_of(payment)
-    await review.give_verdict(waiting(world.stage).desk, reviewer, review_id, "approve", "ok")
+    await review.give_verdict(waiting(world.stage).desk, reviewer, review_id, Given("approve", "ok"))
     forged = rows.action_digest(payment.tenant_id, replace(payment, amount_minor=9_000))
     world.edit(
         "update paywarden.payments set amount_minor = 9000, action_digest = %s where id = %s", forged, payment.id
@@ -221,7 +222,7 @@ async def test_an_old_approval_is_not_replayed_on_another_payment(world: World) 
     await give(world, reviewer, first)
     second = await world.stage.charge(900, key=None)
     assert second.status is Status.IN_REVIEW
-    with pytest.raises(psycopg.errors.ForeignKeyViolation):
+    with pytest.raises((psycopg.errors.ForeignKeyViolation, psycopg.errors.CheckViolation)):
         world.sql(
             "insert into paywarden.verdicts (tenant_id, id, review_id, payment_id, initiator_id, reviewer_id, verdict,"
             " action_digest, reason) select tenant_id, %s, review_id, %s, initiator_id, %s, verdict, action_digest,"
@@ -255,7 +256,7 @@ async def test_an_expired_review_was_a_no(world: World) -> None:
 async def test_an_approval_that_expires_before_it_is_used_does_not_count(world: World) -> None:
     payment = await suspected(world)
     review_id = await world.review_of(payment)
-    await review.give_verdict(waiting(world.stage).desk, await world.reviewer(), review_id, "approve", "ok")
+    await review.give_verdict(waiting(world.stage).desk, await world.reviewer(), review_id, Given("approve", "ok"))
     await world.advance(world.stage.desk.settings.review_seconds + 1)
     await world.work()
     refused = await world.stage.find(payment.id)
@@ -267,7 +268,7 @@ async def test_a_double_click_executes_once(world: World) -> None:
     payment = await suspected(world)
     reviewer, review_id = await world.reviewer(), await world.review_of(payment)
     clicks = await all_of(
-        *(review.give_verdict(world.stage.desk, reviewer, review_id, "approve", "yes") for _ in range(8))
+        *(review.give_verdict(world.stage.desk, reviewer, review_id, Given("approve", "yes")) for _ in range(8))
     )
     assert [isinstance(click, ReviewConflictError) for click in clicks].count(False) == 1
     (paid,) = await world.settle(payment)
@@ -282,7 +283,7 @@ async def test_two_reviewers_at_once_are_one_verdict(world: World, verdicts: tup
     reviewers = [await world.reviewer(name) for name in ("ann", "bob")]
     answers = await all_of(
         *(
-            review.give_verdict(world.stage.desk, reviewer, review_id, verdict, "so be it")  # type: ignore[arg-type]
+            review.give_verdict(world.stage.desk, reviewer, review_id, Given(verdict, "so be it"))  # type: ignore[arg-type]
             for reviewer, verdict in zip(reviewers, verdicts, strict=True)
         )
     )
@@ -302,7 +303,7 @@ async def test_a_closed_review_takes_no_second_verdict(world: World, first: str)
         actor = await world.reviewer("bob") if name == "bob" else world.stage.admin
         for verdict in ("approve", "reject"):
             with pytest.raises(ReviewConflictError):
-                await review.give_verdict(world.stage.desk, actor, review_id, verdict, "again")  # type: ignore[arg-type]
+                await review.give_verdict(world.stage.desk, actor, review_id, Given(verdict, "again"))  # type: ignore[arg-type]
     assert world.one("select count(*) from paywarden.verdicts") == 1
 
 
@@ -311,7 +312,7 @@ async def test_a_canceled_payment_takes_no_verdict(world: World) -> None:
     review_id = await world.review_of(payment)
     await settle.cancel(world.stage.desk, world.stage.agent, payment.id)
     with pytest.raises(ReviewConflictError, match="canceled"):
-        await review.give_verdict(world.stage.desk, await world.reviewer(), review_id, "approve", "late")
+        await review.give_verdict(world.stage.desk, await world.reviewer(), review_id, Given("approve", "late"))
     assert await charges(world, payment) == 0
 
 
@@ -365,19 +366,29 @@ async def test_the_app_role_cannot_rewrite_what_a_verdict_or_a_sending_rests_on(
         await as_app(world, lie)
 
 
+FALSE_REVIEW = (
+    "insert into paywarden.reviews (tenant_id, id, payment_id, initiator_id, required_role, reviewer_kind,"
+    " action_digest, reason, expires_at) select tenant_id, {id}, id,"
+    " (select id from paywarden.principals where name = 'admin'), 'review', 'any', action_digest, 'x',"
+    " paywarden.clock() + interval '1 day' from paywarden.payments where id = {payment}"
+)
+CANCELED = "update paywarden.reviews set status = 'canceled', closed_at = now() where payment_id = {payment}"
+
+
 async def test_a_review_opened_in_another_name_does_not_let_the_initiator_approve(world: World) -> None:
-    """Should the app role ever open a review with a false initiator, guard still knows who asked."""
+    """The database refuses it to the app role; should there ever be one, guard still knows who asked."""
     payment = await suspected(world)
-    await as_app(
-        world,
-        "update paywarden.reviews set status = 'canceled', closed_at = now() where payment_id = %(payment)s",
-        "insert into paywarden.reviews (tenant_id, id, payment_id, initiator_id, required_role, reviewer_kind,"
-        " action_digest, reason, expires_at) select tenant_id, %(id)s, id,"
-        " (select id from paywarden.principals where name = 'admin'), 'review', 'any', action_digest, 'x',"
-        " paywarden.clock() + interval '1 day' from paywarden.payments where id = %(payment)s",
-        payment=payment.id,
-        id=ids.new_uuid(),
-    )
+    named = {"id": "%(id)s", "payment": "%(payment)s"}
+    with pytest.raises(psycopg.errors.CheckViolation):
+        await as_app(
+            world,
+            CANCELED.format(**named),
+            FALSE_REVIEW.format(**named),
+            payment=payment.id,
+            id=ids.new_uuid(),
+        )
+    world.edit(CANCELED.format(payment="%s"), payment.id)
+    world.edit(FALSE_REVIEW.format(id="%s", payment="%s"), ids.new_uuid(), payment.id)
     world.edit(
         "update paywarden.principals set roles = '{initiate,review}', kind = 'person' where id = %s",
         payment.principal_id,
@@ -455,7 +466,7 @@ async def test_a_suspended_reviewers_approval_does_not_reach_the_provider(world:
     payment = await suspected(world)
     reviewer = await world.reviewer()
     review_id = await world.review_of(payment)
-    await review.give_verdict(waiting(world.stage).desk, reviewer, review_id, "approve", "ok")
+    await review.give_verdict(waiting(world.stage).desk, reviewer, review_id, Given("approve", "ok"))
     await access.set_principal_status(world.stage.desk, world.stage.admin, reviewer.principal.id, "suspended")
     world.clock.advance(5)
     await world.work()
@@ -535,6 +546,9 @@ class ScriptedAdviser:
     def __init__(self, say: Callable[[Snapshot], Advice]) -> None:
         self._say = say
         self.asked = 0
+
+    def most_micro_usd(self, _: Snapshot) -> int:
+        return 0
 
     async def advise(self, snapshot: Snapshot) -> AdviceRecord:
         self.asked += 1
@@ -639,6 +653,9 @@ class SlowAdviser(ScriptedAdviser):
         super().__init__(lambda seen: approve(seen.requested_amount_minor, seen.records[0].id))
         self._world, self._seconds = world, seconds
         self.desk = replace(world.stage.desk, adviser=self)
+
+    def most_micro_usd(self, _: Snapshot) -> int:
+        return 0
 
     async def advise(self, snapshot: Snapshot) -> AdviceRecord:
         record = await super().advise(snapshot)

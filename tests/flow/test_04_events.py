@@ -8,6 +8,7 @@ import pytest
 
 from paywarden.flow import provider_event, recovery, settle
 from paywarden.flow.provider_event import Endpoint, WebhookRefusedError
+from paywarden.flow.review import Given
 from paywarden.kit.states import Status
 from paywarden.payments.rows import Payment
 from tests.flow.watched_provider import watch
@@ -396,7 +397,7 @@ async def test_a_refund_that_was_denied_and_happened_is_counted(world: World) ->
         from paywarden.flow import review
 
         review_id = await world.review_of(refund)
-        await review.give_verdict(world.stage.desk, await world.reviewer(), review_id, "reject", "no")
+        await review.give_verdict(world.stage.desk, await world.reviewer(), review_id, Given("reject", "no"))
     await world.tell(event("refund.succeeded", "ref_1", reference=refund.public_id, amount=900))
     original = await world.stage.find(charge.id)
     assert (original.refunded_minor, original.refund_reserved_minor) == (900, 0)

@@ -13,6 +13,7 @@ import pytest
 
 from paywarden.flow import advance, review, settle
 from paywarden.flow.ask import Ask
+from paywarden.flow.review import Given
 from paywarden.kit.errors import InvalidFieldError, NotFoundError, ReviewConflictError
 from paywarden.kit.states import Status
 from paywarden.payments.rows import Payment
@@ -113,7 +114,7 @@ async def test_a_verdict_survives_a_death_at_every_commit(world: World, reaper: 
             row["id"] for row in world.sql("select id from paywarden.reviews where payment_id = %s", payment.id)
         )
         with contextlib.suppress(ReviewConflictError):
-            await review.give_verdict(world.stage.desk, reviewer, review_id, verdict, "looked at it")
+            await review.give_verdict(world.stage.desk, reviewer, review_id, Given(verdict, "looked at it"))
         return payment
 
     settled, deaths = await die_everywhere(world, reaper, give, suspected)

@@ -18,6 +18,7 @@ import pytest
 
 from paywarden.flow import access, advance, provider_event, recovery, review, settle
 from paywarden.flow.ask import Ask
+from paywarden.flow.review import Given
 from paywarden.kit.errors import PaywardenError
 from paywarden.kit.states import Status
 from paywarden.payments import rows
@@ -107,7 +108,7 @@ class Walk:
             [payment.id for payment in self.payments],
         ):
             verdict = self.chance.choice(["approve", "approve", "reject"])
-            await review.give_verdict(self.world.stage.desk, self.reviewer, row["id"], verdict, "x")  # type: ignore[arg-type]
+            await review.give_verdict(self.world.stage.desk, self.reviewer, row["id"], Given(verdict, "x"))  # type: ignore[arg-type]
 
     # ---- Facts
 

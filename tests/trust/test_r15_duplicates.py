@@ -8,6 +8,7 @@ import pytest
 
 from paywarden.flow import review
 from paywarden.flow.ask import Ask
+from paywarden.flow.review import Given
 from paywarden.guardrails import duplicate_store
 from paywarden.guardrails.thresholds import DUPLICATE_WINDOW_MINUTES
 from paywarden.kit.states import Status
@@ -99,7 +100,9 @@ async def test_a_held_repeat_goes_only_with_a_persons_yes(world: World) -> None:
     payments = await ask_often(world, 2)
     (waiting,) = [payment for payment in payments if payment.status is Status.IN_REVIEW]
     reviewer = await world.reviewer()
-    await review.give_verdict(world.stage.desk, reviewer, await world.review_of(waiting), "approve", "it is another")
+    await review.give_verdict(
+        world.stage.desk, reviewer, await world.review_of(waiting), Given("approve", "it is another")
+    )
     settled = await world.settle(*payments)
     await world.check_books(settled, charged=2)
 

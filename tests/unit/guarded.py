@@ -32,8 +32,8 @@ CHARGE = PaymentFacts(
 REFUND = replace(CHARGE, kind="refund", refund_of_known=True)
 PAYOUT = replace(CHARGE, kind="payout", counterparty="payee_7")
 ADVICE = AdviceFacts("approve", 2500, 95, citations_verified=True, supported_by_trusted=True)
-BY_AGENT = Approval(REVIEWER, "agent", frozenset({"review"}))
-BY_PERSON = Approval(REVIEWER, "person", frozenset({"review"}))
+BY_AGENT = Approval(REVIEWER, "agent", "review")
+BY_PERSON = Approval(REVIEWER, "person", "review")
 
 
 def advised(**changes: Any) -> PaymentFacts:

@@ -18,6 +18,9 @@ class Failing:
     def __init__(self, error: Exception | None) -> None:
         self.error = error
 
+    def most_micro_usd(self, _: Snapshot) -> int:
+        return 0
+
     async def advise(self, snapshot: Snapshot) -> AdviceRecord:
         if self.error:
             raise self.error

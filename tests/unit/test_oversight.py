@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from paywarden.guardrails import cedar, oversight
 from paywarden.guardrails.facts import AdviceFacts, Approval, PaymentFacts, PaymentKind, PrincipalKind, Verdict
 from paywarden.guardrails.oversight import decide
+from paywarden.kit.roles import REVIEW_ROLES, ROLES
 from tests.unit.guarded import (
     ADVICE,
     BY_AGENT,
@@ -27,7 +28,7 @@ from tests.unit.guarded import (
 )
 from tests.unit.test_policies import ERRING_FORBID
 
-OWN = Approval(INITIATOR, "person", frozenset({"review"}))
+OWN = Approval(INITIATOR, "person", "review")
 
 
 @pytest.mark.parametrize(
@@ -104,7 +105,7 @@ approvals = st.builds(
     Approval,
     st.sampled_from([INITIATOR, REVIEWER, UUID(int=3)]),
     st.sampled_from(get_args(PrincipalKind)),
-    st.frozensets(st.sampled_from(["initiate", "review", "settle", "administer"])),
+    st.sampled_from(ROLES),
 )
 any_facts = st.builds(
     PaymentFacts,
@@ -138,7 +139,7 @@ any_facts = st.builds(
 def test_no_facts_at_all_let_money_out_alone(facts: PaymentFacts) -> None:
     """Whatever is true of a payment: what leaves needs trusted advice within limits, or somebody else's approval."""
     decision = decide(cedar.shipped(), facts)
-    others = [one for one in facts.approvals if one.reviewer_id != INITIATOR and "review" in one.roles]
+    others = [one for one in facts.approvals if one.reviewer_id != INITIATOR and one.role in REVIEW_ROLES]
     if decision.outcome != "allow":
         return
     assert facts.tenant_active
@@ -165,3 +166,61 @@ def test_an_advice_only_ever_matters_at_the_advised_level(facts: PaymentFacts) -
     silent = decide(cedar.shipped(), replace(facts, advice=None))
     escalating = decide(cedar.shipped(), replace(facts, advice=replace(ADVICE, verdict="escalate")))
     assert (silent.outcome, silent.oversight) == (escalating.outcome, escalating.oversight)
+
+
+RISK_AND_FINANCE = """
+@id("both")
+permit (principal, action == Action::"refund", resource)
+when { context.autonomy == "reviewed" && context.approved_roles.containsAll(["risk", "finance"]) };
+"""
+TWO_PEOPLE = """
+@id("two_people")
+permit (principal, action == Action::"refund", resource)
+when { context.autonomy == "reviewed" && context.person_approvals >= 2 };
+"""
+ONE_OF_RISK_A_PERSON = """
+@id("risk_and_person")
+permit (principal, action == Action::"refund", resource)
+when { context.autonomy == "reviewed" && context.approved_roles.contains("risk") && context.person_approvals >= 1 };
+"""
+
+
+def chain(text: str, kinds: tuple[PrincipalKind, ...] = ("agent",)) -> list[tuple[str | None, str | None]]:
+    """Whom a refund waits for, one after another, when each approves as it is asked to."""
+    facts, waited = REFUND, []
+    for number in range(8):
+        decision = decide(policies(text), facts)
+        if decision.outcome != "review":
+            return [*waited, (decision.outcome, None)]
+        waited.append((decision.required_role, decision.reviewer_kind))
+        kind: PrincipalKind = "person" if decision.reviewer_kind == "person" else kinds[number % len(kinds)]
+        given_by = Approval(UUID(int=100 + number), kind, decision.required_role or "")
+        facts = replace(facts, approvals=(*facts.approvals, given_by))
+    raise AssertionError("it waits for ever")
+
+
+@pytest.mark.parametrize(
+    ("text", "kinds", "waited"),
+    [
+        (RISK_AND_FINANCE, ("agent",), [("risk", "any"), ("finance", "any")]),
+        (TWO_PEOPLE, ("agent",), [("review", "person"), ("review", "person")]),
+        (ONE_OF_RISK_A_PERSON, ("agent",), [("risk", "any"), ("review", "person")]),
+        (ONE_OF_RISK_A_PERSON, ("person",), [("risk", "any")]),
+        (RISK_AND_FINANCE + ONE_OF_RISK_A_PERSON, ("person",), [("risk", "any")]),
+    ],
+    ids=["roles", "two people", "a role and a person", "a person in the role", "the shorter way"],
+)
+def test_several_approvals_are_asked_for_one_after_another(
+    text: str, kinds: tuple[PrincipalKind, ...], waited: list[tuple[str, str]]
+) -> None:
+    assert chain(text, kinds) == [*waited, ("allow", None)]
+
+
+def test_the_same_principal_twice_is_one_approval() -> None:
+    twice = (Approval(REVIEWER, "person", "review"), Approval(REVIEWER, "person", "finance"))
+    assert decide(policies(TWO_PEOPLE), replace(REFUND, approvals=twice)).outcome == "review"
+
+
+def test_more_approvals_than_anybody_may_be_asked_for_are_a_denial() -> None:
+    many = TWO_PEOPLE.replace(">= 2", f">= {4 * oversight.MOST_APPROVALS + 1}")
+    assert decide(policies(many), REFUND).determining == ("default_deny",)

@@ -26,7 +26,7 @@ from tests.unit.guarded import (
     without_rule,
 )
 
-OWN = Approval(INITIATOR, "agent", frozenset({"review"}))
+OWN = Approval(INITIATOR, "agent", "review")
 # Erring on every amount above 1: 64 bits are not enough.
 ERRING_FORBID = """
 @id("erring")
@@ -157,7 +157,7 @@ def test_whose_approval_counts(facts: PaymentFacts, by_agent: bool, by_person: b
 
 
 def test_an_approval_without_the_role_review_counts_for_nothing() -> None:
-    powerless = replace(BY_PERSON, roles=frozenset({"initiate", "settle", "administer"}))
+    powerless = replace(BY_PERSON, role="administer")
     assert not shipped().ask(REFUND, "reviewed", [powerless]).allowed
 
 

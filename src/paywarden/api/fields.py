@@ -9,7 +9,7 @@ from uuid import UUID
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from paywarden.flow.words import MAX_RESERVATION_SECONDS
+from paywarden.flow.words import MAX_RESERVATION_SECONDS, MAX_WAIT_SECONDS
 from paywarden.kit import ids
 from paywarden.kit.errors import InvalidFieldError, NotFoundError
 from paywarden.kit.money import MAX_AMOUNT_MINOR, exponent
@@ -110,6 +110,9 @@ QueryAmount = Annotated[int, BeforeValidator(_ascii_digits), Field(ge=1, le=MAX_
 
 QuerySeconds = Annotated[int, BeforeValidator(_ascii_digits), Field(ge=1, le=MAX_RESERVATION_SECONDS)]
 """A time in a query, in seconds: ASCII digits only."""
+
+WaitSeconds = Annotated[int, BeforeValidator(_ascii_digits), Field(ge=0, le=MAX_WAIT_SECONDS)]
+"""How long an answer may be put off until there is one, in seconds."""
 
 Currency = Annotated[
     str, AfterValidator(_checked(exponent)), Field(json_schema_extra={"pattern": "^[a-z]{3}$", "example": "usd"})

@@ -125,9 +125,9 @@ def check_payment(
     )
 
 
-def get_payment(payment: str) -> Conversation[objects.Payment]:
-    """A payment as it stands."""
-    return converse(_get(_at("payments", payment)))
+def get_payment(payment: str, *, wait_seconds: int | None = None) -> Conversation[objects.Payment]:
+    """A payment as it stands; with ``wait_seconds`` (at most 30) when it has ended, or after that time."""
+    return converse(_get(_at("payments", payment), wait_seconds=wait_seconds))
 
 
 def list_payments(
@@ -180,11 +180,20 @@ def list_reviews(
     *,
     customer: str | None = None,
     payment: str | None = None,
+    role: str | None = None,
+    unclaimed: bool = False,
+    wait_seconds: int | None = None,
     limit: int | None = None,
     cursor: str | None = None,
 ) -> Conversation[Page[objects.Review]]:
-    """Reviews in one status, the longest waiting first."""
-    return converse(_get("/v1/reviews", status=status, customer=customer, payment=payment, limit=limit, cursor=cursor))
+    """Reviews in one status, the longest waiting first.
+
+    ``role`` and ``unclaimed`` leave what an agent can take; with ``wait_seconds`` (at most 30) an empty list is
+    answered only after that time.
+    """
+    query = {"status": status, "customer": customer, "payment": payment, "role": role, "cursor": cursor}
+    taken = "true" if unclaimed else None
+    return converse(_get("/v1/reviews", **query, unclaimed=taken, wait_seconds=wait_seconds, limit=limit))
 
 
 def get_review(review: str) -> Conversation[objects.Review]:
@@ -192,12 +201,37 @@ def get_review(review: str) -> Conversation[objects.Review]:
     return converse(_get(_at("reviews", review)))
 
 
+def claim_review(review: str) -> Conversation[objects.Review]:
+    """Take a review for oneself until ``lease_until``; its ``fence`` goes with the verdict."""
+    return converse(_post(_at("reviews", review, "claim")))
+
+
+def keep_review(review: str, fence: int) -> Conversation[objects.Review]:
+    """A heartbeat: the lease of one's own claim begins anew."""
+    return converse(_post(_at("reviews", review, "heartbeat"), fence=fence))
+
+
+def release_review(review: str, fence: int) -> Conversation[objects.Review]:
+    """Give up one's own claim."""
+    return converse(_post(_at("reviews", review, "release"), fence=fence))
+
+
 def give_verdict(
-    review: str, verdict: Literal["approve", "reject"], reason: str, *, action_digest: str | None = None
+    review: str,
+    verdict: Literal["approve", "reject"],
+    reason: str,
+    *,
+    action_digest: str | None = None,
+    fence: int | None = None,
 ) -> Conversation[objects.Review]:
-    """Approve or reject. With ``action_digest`` only exactly the action that was looked at."""
+    """Approve or reject. With ``action_digest`` only exactly the action that was looked at.
+
+    With ``fence`` only while one's own claim of this number holds.
+    """
     return converse(
-        _post(_at("reviews", review, "verdict"), verdict=verdict, reason=reason, action_digest=action_digest)
+        _post(
+            _at("reviews", review, "verdict"), verdict=verdict, reason=reason, action_digest=action_digest, fence=fence
+        )
     )
 
 

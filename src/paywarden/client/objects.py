@@ -43,6 +43,7 @@ class Payment(TypedDict):
     refunded_minor: int
     refundable_minor: int
     late: bool
+    expires_at: str | None
     created_at: str
     updated_at: str
 
@@ -122,6 +123,9 @@ class Review(TypedDict):
     reviewer_kind: str
     reason: str
     action_digest: str
+    claimed_by: str | None
+    fence: int
+    lease_until: str | None
     verdicts: list[dict[str, Any]]
     expires_at: str
     created_at: str

@@ -36,6 +36,10 @@ class Adviser(Protocol):
     @property
     def name(self) -> str: ...
 
+    def most_micro_usd(self, snapshot: Snapshot) -> int:
+        """What advice on this case can cost at most, in millionths of a US dollar; 0 for an adviser that is free."""
+        ...
+
     async def advise(self, snapshot: Snapshot) -> AdviceRecord: ...
 
 

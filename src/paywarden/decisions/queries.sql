@@ -48,3 +48,29 @@ select id, payment_id, decision_id, rule, result, detail, policy_version, create
 from paywarden.checks
 where tenant_id = (select paywarden.tenant()) and payment_id = %(payment_id)s
 order by id;
+
+-- name: open_adviser_day
+-- The row of today's adviser budget, if there is none yet.
+insert into paywarden.adviser_budgets (tenant_id, day, used_micro_usd)
+values ((select paywarden.tenant()), (paywarden.clock() at time zone 'UTC')::date, 0)
+on conflict do nothing;
+
+-- name: reserve_adviser_budget
+-- Set aside what one call can cost at most, if today's budget has it.
+update paywarden.adviser_budgets set used_micro_usd = used_micro_usd + %(most_micro_usd)s
+where tenant_id = (select paywarden.tenant()) and day = (paywarden.clock() at time zone 'UTC')::date
+  and used_micro_usd + %(most_micro_usd)s <= %(budget_micro_usd)s
+returning day;
+
+-- name: settle_adviser_budget
+-- Give back what a call did not cost.
+update paywarden.adviser_budgets set used_micro_usd = greatest(0, used_micro_usd - %(unused_micro_usd)s)
+where tenant_id = (select paywarden.tenant()) and day = %(day)s;
+
+-- name: insert_decision_label
+-- What a person decided where the adviser had given this advice.
+insert into paywarden.decision_labels (tenant_id, id, decision_id, payment_id, reviewer_id, advised, decided, reason)
+select (select paywarden.tenant()), %(id)s, decision.id, %(payment_id)s, %(reviewer_id)s,
+    decision.advice ->> 'verdict', %(decided)s, %(reason)s
+from paywarden.decisions as decision
+where decision.tenant_id = (select paywarden.tenant()) and decision.id = %(decision_id)s;

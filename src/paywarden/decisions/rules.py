@@ -27,6 +27,10 @@ class RulesAdviser:
 
     name = "rules"
 
+    def most_micro_usd(self, _: Snapshot) -> int:
+        """Rules cost nothing."""
+        return 0
+
     async def advise(self, snapshot: Snapshot) -> AdviceRecord:
         """Judge in memory; no model, no network."""
         started = time.monotonic()

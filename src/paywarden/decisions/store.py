@@ -144,3 +144,18 @@ def _storable(text: str) -> str:
 
 async def _rows(connection: Connection, statement: str, values: dict[str, Any]) -> tuple[dict[str, Any], ...]:
     return tuple(await (await connection.execute(statement, values)).fetchall())
+
+
+async def label(
+    connection: Connection, decision_id: UUID, payment_id: UUID, reviewer_id: UUID, decided: str, reason: str
+) -> None:
+    """Keep what a person decided where the adviser had given this advice: approve or reject, and why."""
+    values = {
+        "id": ids.new_uuid(),
+        "decision_id": decision_id,
+        "payment_id": payment_id,
+        "reviewer_id": reviewer_id,
+        "decided": decided,
+        "reason": reason,
+    }
+    await connection.execute(SQL.insert_decision_label, values)

@@ -10,10 +10,11 @@ from paywarden.guardrails import mandate_store
 from paywarden.guardrails.mandate_terms import MandateTerms
 from paywarden.guardrails.mandates import Limit, Mandate
 from paywarden.identity import api_keys, principals, tenants
-from paywarden.identity.principals import ROLES, Kind, Principal
+from paywarden.identity.principals import Kind, Principal
 from paywarden.identity.tenants import QUICKSTART_TENANT_ID
 from paywarden.kit import ids
 from paywarden.kit.errors import AuthenticationError, InvalidFieldError, NotFoundError, StateConflictError
+from paywarden.kit.roles import ROLES
 from paywarden.kit.text import clean_id
 from paywarden.webhooks import inbox
 

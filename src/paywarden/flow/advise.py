@@ -7,11 +7,12 @@ from uuid import UUID
 from paywarden.db.transaction import retrying, transaction
 from paywarden.decisions import store as decision_store
 from paywarden.decisions.advice import EvidenceNote, OwnRecord, Snapshot
-from paywarden.decisions.adviser import AdviceRecord, consult
+from paywarden.decisions.adviser import AdviceRecord
 from paywarden.decisions.checks import CheckedAdvice, check_advice
 from paywarden.decisions.record_facts import ChargeFact, RefundFact
 from paywarden.flow import guard
 from paywarden.flow.desk import Connection, Desk
+from paywarden.flow.opinion import opinion
 from paywarden.guardrails.facts import AdviceFacts
 from paywarden.kit import ids
 from paywarden.kit.states import FINAL, Status
@@ -45,7 +46,7 @@ async def decide(desk: Desk, payment: Payment) -> None:
         about=payment.original_payment_id,
         except_for=payment.id,
     )
-    record = await consult(desk.adviser, snapshot, desk.settings.adviser_timeout_seconds)
+    record = await opinion(desk, payment.tenant_id, snapshot)
     checked = check_advice(snapshot, record)
     for _ in range(3):
         try:

@@ -6,11 +6,11 @@ from uuid import UUID
 
 from paywarden.db.transaction import transaction
 from paywarden.decisions import store as decision_store
-from paywarden.decisions.adviser import consult
 from paywarden.decisions.checks import check_advice
 from paywarden.decisions.store import StoredDecision
 from paywarden.flow import advise
 from paywarden.flow.desk import Actor, Desk
+from paywarden.flow.opinion import opinion
 from paywarden.identity import principals
 from paywarden.kit.errors import NotFoundError
 from paywarden.kit.money import Money
@@ -51,7 +51,7 @@ async def decide(
         amount_minor=amount_minor,
         currency=currency,
     )
-    record = await consult(desk.adviser, snapshot, desk.settings.adviser_timeout_seconds)
+    record = await opinion(desk, actor.tenant_id, snapshot)
     checked = check_advice(snapshot, record)
     async with transaction(desk.pool, actor.tenant_id) as connection:
         decision_id = await advise.store(connection, desk, actor.principal.id, snapshot, record, checked)

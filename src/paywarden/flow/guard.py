@@ -90,9 +90,7 @@ async def look(connection: Connection, payment: Payment, advice: AdviceFacts | N
         local_hour=_local_hour(own, now),
         refund_of_known=True if payment.kind == "refund" else None,
         advice=advice,
-        approvals=tuple(
-            Approval(row["reviewer_id"], row["reviewer_kind"], frozenset(row["roles"])) for row in approvals
-        ),
+        approvals=tuple(Approval(row["reviewer_id"], row["reviewer_kind"], row["role"]) for row in approvals),
     )
     return Situation(facts, own, tenant["authority_version"], now)
 
@@ -263,8 +261,10 @@ async def _send_to_review(
     decision_id: UUID | None,
     fence: int | None,
 ) -> Payment:
-    reason = "suspected duplicate" if payment.duplicate_suspected else "needs another principal's approval"
     await _record(connection, desk, payment, verdict, decision_id, None)
+    # Approved as far as the last reviewer goes; the policies ask for another one's approval, too.
+    await reviews.close(connection, payment.id, "approved")
+    reason = _why_it_waits(payment, verdict)
     await reviews.open_review(
         connection,
         payment_id=payment.id,
@@ -275,7 +275,16 @@ async def _send_to_review(
         reason=reason,
         expires_in_seconds=desk.settings.review_seconds,
     )
+    if payment.status is Status.IN_REVIEW:
+        return payment
     return await _moved(connection, payment, Move(Status.IN_REVIEW, "request", "guard", reason=reason, fence=fence))
+
+
+def _why_it_waits(payment: Payment, verdict: Verdict) -> str:
+    if payment.duplicate_suspected:
+        return "suspected duplicate"
+    role = verdict.decision.required_role
+    return "needs another principal's approval" + (f" in the role {role}" if role != "review" else "")
 
 
 async def _record(

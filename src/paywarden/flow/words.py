@@ -7,6 +7,7 @@ from paywarden.flow.desk import Actor, Desk
 from paywarden.flow.guard import INSUFFICIENT
 from paywarden.flow.provider_event import Endpoint
 from paywarden.flow.story import Story
+from paywarden.flow.task import MAX_WAIT_SECONDS
 from paywarden.guardrails.mandate_terms import MandateTerms
 from paywarden.guardrails.mandates import Limit, Mandate
 from paywarden.identity.principals import Principal
@@ -20,6 +21,7 @@ from paywarden.reviews.reviews import Review
 __all__ = [
     "INSUFFICIENT",
     "MAX_RESERVATION_SECONDS",
+    "MAX_WAIT_SECONDS",
     "Actor",
     "Ask",
     "Asked",

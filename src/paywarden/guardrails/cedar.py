@@ -18,9 +18,9 @@ from paywarden.guardrails import thresholds
 from paywarden.guardrails.facts import Approval, PaymentFacts
 from paywarden.kit import ids
 from paywarden.kit.errors import ConfigurationError
+from paywarden.kit.roles import REVIEW_ROLES
 
 Autonomy = Literal["autonomous", "advised", "reviewed"]
-REVIEW_ROLE = "review"
 _ENTITY_TYPES: dict[str, tuple[str, ids.Prefix]] = {
     "agent": ("Agent", "agt"),
     "person": ("Person", "per"),
@@ -166,10 +166,10 @@ def _context(facts: PaymentFacts, autonomy: Autonomy, approvals: Sequence[Approv
 
 
 def _approval_context(approvals: Sequence[Approval]) -> dict[str, Any]:
-    counted = {item.reviewer_id: item for item in approvals if REVIEW_ROLE in item.roles}
-    people = [item for item in counted.values() if item.reviewer_kind == "person"]
+    counted = [item for item in approvals if item.role in REVIEW_ROLES]
     return {
-        "approvals": len(counted),
-        "person_approvals": len(people),
+        "approvals": len({item.reviewer_id for item in counted}),
+        "person_approvals": len({item.reviewer_id for item in counted if item.reviewer_kind == "person"}),
+        "approved_roles": sorted({item.role for item in counted}),
         "approver_ids": [ids.to_text(_ENTITY_TYPES[item.reviewer_kind][1], item.reviewer_id) for item in approvals],
     }

@@ -26,11 +26,11 @@ class AdviceFacts:
 
 @dataclass(frozen=True, slots=True)
 class Approval:
-    """Another principal's yes to exactly this action, with the roles that principal has now."""
+    """Another principal's yes to exactly this action, given in ``role``, which that principal still has."""
 
     reviewer_id: UUID
     reviewer_kind: PrincipalKind
-    roles: frozenset[str]
+    role: str
 
 
 @dataclass(frozen=True, slots=True)

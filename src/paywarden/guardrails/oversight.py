@@ -5,23 +5,31 @@ from dataclasses import dataclass
 from typing import Final, Literal
 from uuid import UUID
 
-from paywarden.guardrails.cedar import REVIEW_ROLE, Answer, Autonomy, PolicySet
+from paywarden.guardrails.cedar import Answer, Autonomy, PolicySet
 from paywarden.guardrails.facts import Approval, Check, PaymentFacts, PrincipalKind
+from paywarden.kit.roles import REVIEW_ROLES
 
 Outcome = Literal["allow", "review", "deny"]
 ReviewerKind = Literal["any", "person"]
 
 DEFAULT_DENY: Final = "default_deny"
 POLICY_ERROR: Final = "policy_error"
-_NOBODY: Final = UUID(int=0)
+MOST_APPROVALS: Final = 3
+"""The most approvals of one kind and role that a policy can make a payment wait for."""
+# Ids that no principal has.
+_NOBODY: Final = 1 << 127
+_KINDS: Final[tuple[PrincipalKind, ...]] = ("agent", "person")
+_WHO: Final = {"agent": "another principal", "person": "a person"}
+_Slot = tuple[str, PrincipalKind]
 
 
 @dataclass(frozen=True, slots=True)
 class OversightDecision:
     """What the policies make of one payment.
 
-    ``allow``: at this ``oversight``. ``review``: one more approval by a principal of ``reviewer_kind`` with
-    ``required_role`` would allow it. ``deny``: nothing would. ``determining`` names the rules that decided.
+    ``allow``: at this ``oversight``. ``review``: an approval by a principal of ``reviewer_kind`` with
+    ``required_role`` is missing, perhaps among others. ``deny``: nothing would. ``determining`` names the rules that
+    decided.
     """
 
     outcome: Outcome
@@ -67,23 +75,47 @@ def _allowed(policies: PolicySet, facts: PaymentFacts, checks: list[Check]) -> O
 
 
 def _reviewable(policies: PolicySet, facts: PaymentFacts, checks: list[Check]) -> OversightDecision:
-    """Whether one more approval would help: by any principal that may review, or by a person only."""
-    answer = _with_one_more(policies, facts, "agent", checks)
-    reviewer_kind: ReviewerKind = "any"
+    """Whose approval is missing first, if approvals are all that is missing."""
+    missing = _missing(policies, facts, checks)
+    if isinstance(missing, Answer):
+        determining = missing.determining or (DEFAULT_DENY,)
+        checks.append(Check("policy.review", "fail", f"no approval could permit it: {', '.join(determining)}"))
+        return OversightDecision("deny", None, determining, None, None, tuple(checks))
+    needed = ", ".join(f"{_WHO[kind]} with the role '{role}'" for role, kind in missing)
+    checks.append(Check("policy.review", "note", f"needs an approval by {needed}"))
+    role, kind = missing[0]
+    answer = _supposing(policies, facts, missing, checks)
+    return OversightDecision(
+        "review", None, answer.determining, role, "person" if kind == "person" else "any", tuple(checks)
+    )
+
+
+def _missing(policies: PolicySet, facts: PaymentFacts, checks: list[Check]) -> Answer | list[_Slot]:
+    """A smallest list of approvals that would permit it, as far as leaving out one after another finds it.
+
+    The answer to all approvals that there could be, when even those would not.
+    """
+    singles: tuple[list[_Slot], ...] = ([("review", "agent")], [("review", "person")])
+    for one in singles:
+        if _supposing(policies, facts, one, checks).allowed:
+            return one
+    slots: list[_Slot] = [(role, kind) for kind in _KINDS for role in REVIEW_ROLES for _ in range(MOST_APPROVALS)]
+    answer = _supposing(policies, facts, slots, checks)
     if not answer.allowed:
-        answer, reviewer_kind = _with_one_more(policies, facts, "person", checks), "person"
-    if answer.allowed:
-        who = "a person" if reviewer_kind == "person" else "another principal"
-        checks.append(Check("policy.review", "note", f"needs an approval by {who} with the role '{REVIEW_ROLE}'"))
-        return OversightDecision("review", None, answer.determining, REVIEW_ROLE, reviewer_kind, tuple(checks))
-    determining = answer.determining or (DEFAULT_DENY,)
-    checks.append(Check("policy.review", "fail", f"no approval could permit it: {', '.join(determining)}"))
-    return OversightDecision("deny", None, determining, None, None, tuple(checks))
+        return answer
+    for slot in reversed(slots.copy()):
+        fewer = slots.copy()
+        fewer.remove(slot)
+        if _supposing(policies, facts, fewer, checks).allowed:
+            slots = fewer
+    # Who acts in a role of their own comes first: theirs may be all the eyes that a general reviewer would add.
+    return sorted(slots, key=lambda slot: slot[0] == "review")
 
 
-def _with_one_more(policies: PolicySet, facts: PaymentFacts, kind: PrincipalKind, checks: list[Check]) -> Answer:
-    supposed = Approval(_NOBODY, kind, frozenset({REVIEW_ROLE}))
-    return _ask(policies, facts, "reviewed", (*counted_approvals(facts), supposed), checks)
+def _supposing(policies: PolicySet, facts: PaymentFacts, slots: Sequence[_Slot], checks: list[Check]) -> Answer:
+    """The answer if these approvals were there, each by somebody else."""
+    supposed = [Approval(UUID(int=_NOBODY + number), kind, role) for number, (role, kind) in enumerate(slots)]
+    return _ask(policies, facts, "reviewed", (*counted_approvals(facts), *supposed), checks)
 
 
 def _ask(

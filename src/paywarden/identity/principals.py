@@ -10,12 +10,11 @@ from psycopg import AsyncConnection
 from paywarden.db.sql import load
 from paywarden.kit import ids
 from paywarden.kit.errors import ForbiddenError
+from paywarden.kit.roles import Role
 
 SQL = load(__package__)
 Connection = AsyncConnection[dict[str, Any]]
 Kind = Literal["agent", "person", "service"]
-Role = Literal["initiate", "review", "settle", "administer"]
-ROLES: tuple[Role, ...] = ("initiate", "review", "settle", "administer")
 ID_PREFIX: dict[Kind, ids.Prefix] = {"agent": "agt", "person": "per", "service": "svc"}
 
 

@@ -17,7 +17,10 @@ Connection = AsyncConnection[dict[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class Review:
-    """A question to other principals: may exactly this action happen? ``overdue`` by the database's clock."""
+    """A question to other principals: may exactly this action happen?
+
+    ``claimed``: somebody's lease on it still runs; ``overdue``: nobody answered in time; both by the database's clock.
+    """
 
     id: UUID
     payment_id: UUID
@@ -30,6 +33,10 @@ class Review:
     expires_at: datetime
     created_at: datetime
     closed_at: datetime | None
+    claimed_by: UUID | None
+    fence: int
+    lease_until: datetime | None
+    claimed: bool
     overdue: bool
 
 
@@ -87,14 +94,21 @@ async def of_status(
     after: UUID | None = None,
     customer_id: str | None = None,
     payment_id: UUID | None = None,
+    role: str | None = None,
+    unclaimed: bool = False,
 ) -> list[Review]:
-    """Reviews in one status, oldest first, after the review ``after``; of one customer or one payment if named."""
+    """Reviews in one status, oldest first, after the review ``after``.
+
+    Of one customer, payment or role if named; ``unclaimed`` leaves out what somebody works on.
+    """
     values = {
         "status": status,
         "limit": limit,
         "after_id": after,
         "customer_id": customer_id,
         "payment_id": payment_id,
+        "role": role,
+        "unclaimed": unclaimed,
     }
     return [_from_row(row) for row in await (await connection.execute(SQL.list_reviews, values)).fetchall()]
 
@@ -103,6 +117,29 @@ async def of_payment(connection: Connection, payment_id: UUID) -> list[Review]:
     """The reviews of one payment, oldest first."""
     rows = await (await connection.execute(SQL.reviews_of_payment, {"payment_id": payment_id})).fetchall()
     return [_from_row(row) for row in rows]
+
+
+async def claim(connection: Connection, review_id: UUID, principal_id: UUID, lease_seconds: float) -> Review | None:
+    """Take an open review for oneself; None while another's lease runs. One's own claim gets a new fencing number."""
+    values = {"id": review_id, "principal_id": principal_id, "lease_seconds": lease_seconds}
+    row = await (await connection.execute(SQL.claim_review, values)).fetchone()
+    return None if row is None else _from_row(row)
+
+
+async def extend(
+    connection: Connection, review_id: UUID, principal_id: UUID, fence: int, lease_seconds: float
+) -> Review | None:
+    """Begin the lease of one's own claim anew; None when it has run out or is not the newest."""
+    values = {"id": review_id, "principal_id": principal_id, "fence": fence, "lease_seconds": lease_seconds}
+    row = await (await connection.execute(SQL.extend_claim, values)).fetchone()
+    return None if row is None else _from_row(row)
+
+
+async def release(connection: Connection, review_id: UUID, principal_id: UUID, fence: int) -> Review | None:
+    """Give up one's own claim; None when it has run out or is not the newest."""
+    values = {"id": review_id, "principal_id": principal_id, "fence": fence}
+    row = await (await connection.execute(SQL.release_claim, values)).fetchone()
+    return None if row is None else _from_row(row)
 
 
 async def give_verdict(connection: Connection, review: Review, reviewer_id: UUID, verdict: str, reason: str) -> None:
@@ -142,6 +179,12 @@ async def standing_approvals(connection: Connection, payment_id: UUID, action_di
     """Approvals that still count: of this very digest, in time, by active principals other than the initiator."""
     values = {"payment_id": payment_id, "action_digest": action_digest}
     return await (await connection.execute(SQL.standing_approvals, values)).fetchall()
+
+
+async def has_approved(connection: Connection, payment_id: UUID, reviewer_id: UUID, action_digest: bytes) -> bool:
+    """Whether this principal has approved this very action already: a second approval must be somebody else's."""
+    values = {"payment_id": payment_id, "reviewer_id": reviewer_id, "action_digest": action_digest}
+    return (await connection.execute(SQL.has_approved, values)).rowcount > 0
 
 
 async def overdue(connection: Connection, limit: int) -> list[dict[str, Any]]:

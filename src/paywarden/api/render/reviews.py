@@ -16,7 +16,8 @@ from paywarden.kit.clock import rfc3339
 class ReviewObject(TypedDict):
     """A payment that waits for another principal. A verdict counts for exactly ``action_digest``.
 
-    ``request`` is what the customer wrote; ``verdicts`` say who decided, when and why, oldest first.
+    ``request`` is what the customer wrote. ``claimed_by`` works on it until ``lease_until``. ``verdicts`` say who
+    decided, when and why, oldest first.
     """
 
     object: Literal["review"]
@@ -28,6 +29,9 @@ class ReviewObject(TypedDict):
     reviewer_kind: str
     reason: str
     action_digest: str
+    claimed_by: str | None
+    fence: int
+    lease_until: str | None
     verdicts: list[dict[str, Any]]
     expires_at: str
     created_at: str
@@ -51,6 +55,9 @@ def review_object(
         "reviewer_kind": review.reviewer_kind,
         "reason": review.reason,
         "action_digest": review.action_digest.hex(),
+        "claimed_by": principals.get(review.claimed_by) if review.claimed and review.claimed_by else None,
+        "fence": review.fence,
+        "lease_until": instant(review.lease_until) if review.claimed else None,
         "verdicts": [plain_row(row, "vrd", principals) for row in verdicts if row["review_id"] == review.id],
         "expires_at": rfc3339(review.expires_at),
         "created_at": rfc3339(review.created_at),

@@ -20,6 +20,7 @@ from paywarden.api.fields import (
     PaymentId,
     PaymentKind,
     Text,
+    WaitSeconds,
     example,
     path_id,
 )
@@ -34,10 +35,10 @@ from paywarden.api.render.payments import (
 )
 from paywarden.api.requests import KeyRoute
 from paywarden.api.v1.principals import public_ids
-from paywarden.flow import advance, ask, settle, story
+from paywarden.flow import advance, ask, settle, story, task
 from paywarden.flow.words import Actor, Ask, Desk, IdempotentRequest
 from paywarden.kit.errors import InvalidFieldError
-from paywarden.kit.states import Status
+from paywarden.kit.states import FINAL, Status
 
 router = APIRouter(route_class=KeyRoute, tags=["payments"], prefix="/v1")
 _ABSENT = "There is no such payment."
@@ -198,8 +199,19 @@ async def list_payments(
     response_model=PaymentObject,
     responses=documented.READ,
 )
-async def show(desk: TheDesk, actor: TheActor, payment_id: str) -> JSONResponse:
-    """The same answer for an id that is not there and one of another tenant."""
+async def show(
+    desk: TheDesk, actor: TheActor, payment_id: str, wait_seconds: Annotated[WaitSeconds, Query()] = 0
+) -> JSONResponse:
+    """The same answer for an id that is not there and one of another tenant.
+
+    With `wait_seconds` the answer comes when the payment has ended or waits for its payer, at the latest by then.
+    """
+
+    async def ended() -> bool:
+        payment = await advance.find(desk, actor.tenant_id, _id(payment_id))
+        return payment.status in FINAL or payment.status is Status.REQUIRES_ACTION
+
+    await task.wait_for(ended, wait_seconds)
     return JSONResponse(payment_object(await advance.find(desk, actor.tenant_id, _id(payment_id))))
 
 

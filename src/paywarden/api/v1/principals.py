@@ -16,10 +16,10 @@ from paywarden.api.render.authority import AgentObject, KeyObject, NewKeyObject,
 from paywarden.api.requests import KeyRoute
 from paywarden.flow import access
 from paywarden.flow.words import Actor, Desk
+from paywarden.kit.roles import ROLES, Role
 
 router = APIRouter(route_class=KeyRoute, tags=["agents and keys"], prefix="/v1")
 _TEN_YEARS_SECONDS = 10 * 365 * 24 * 3600
-Role = Literal["initiate", "review", "settle", "administer"]
 
 
 class NewAgent(Body):
@@ -28,7 +28,7 @@ class NewAgent(Body):
     model_config = example({"kind": "agent", "name": "refund-bot", "roles": ["initiate"]})
     kind: Literal["agent", "person", "service"] = "agent"
     name: Identifier
-    roles: Annotated[list[Role], Field(max_length=4)]
+    roles: Annotated[list[Role], Field(max_length=len(ROLES))]
 
 
 class NewKey(Body):

@@ -5,7 +5,8 @@ create table paywarden.principals (
     kind text not null check (kind in ('agent', 'person', 'service')),
     -- The caller's own name for it, e.g. the agent_id of the quick start.
     name text not null check (length(name) between 1 and 255),
-    roles text[] not null check (roles <@ array['initiate', 'review', 'settle', 'administer']),
+    roles text[] not null check (
+        roles <@ array['initiate', 'review', 'settle', 'administer', 'risk', 'finance', 'approver']),
     status text not null default 'active' check (status in ('active', 'suspended')),
     created_at timestamptz not null default paywarden.clock(),
     primary key (tenant_id, id),

@@ -151,8 +151,15 @@ create table paywarden.reviews (
     expires_at timestamptz not null,
     created_at timestamptz not null default paywarden.clock(),
     closed_at timestamptz,
+    -- A review is a task: whoever claims it keeps others from it while the lease runs. `fence` grows with every claim, and
+    -- a verdict that names an older one is refused.
+    claimed_by uuid check (claimed_by <> initiator_id),
+    fence bigint not null default 0,
+    lease_until timestamptz,
+    check ((claimed_by is null) = (lease_until is null)),
     primary key (tenant_id, id),
     unique (tenant_id, id, payment_id, initiator_id, action_digest),
+    foreign key (tenant_id, claimed_by) references paywarden.principals (tenant_id, id),
     foreign key (tenant_id, payment_id) references paywarden.payments (tenant_id, id),
     foreign key (tenant_id, initiator_id) references paywarden.principals (tenant_id, id)
 );
@@ -161,7 +168,7 @@ create index reviews_expiring on paywarden.reviews (expires_at) where status = '
 call paywarden.wall('paywarden.reviews');
 call paywarden.open_to_system('paywarden.reviews');
 -- Which action, whose, until when and who may answer are written once.
-grant insert, update (status, closed_at) on paywarden.reviews to paywarden_app;
+grant insert, update (status, closed_at, claimed_by, fence, lease_until) on paywarden.reviews to paywarden_app;
 
 create table paywarden.verdicts (
     tenant_id uuid not null,

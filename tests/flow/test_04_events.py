@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -447,3 +448,23 @@ async def test_an_event_that_cannot_be_applied_now_is_tried_again(
     await world.work()
     assert (await world.stage.find(payment.id)).status is Status.SUCCEEDED
     assert await world.stage.broken_invariants() == {}
+
+
+async def test_an_event_that_ends_nothing_leaves_the_payment_to_be_looked_up(world: World) -> None:
+    """No adapter has such an event yet; a provider that says "processing" must not be the last to be heard."""
+    await world.stage.sandbox.arm("drop_after_charge", times=1, operation="submit")
+    await world.stage.sandbox.arm("error_500_before_charge", operation="fetch")
+    payment = await world.stage.with_settings(answer_timeout_seconds=0.05).charge(700)
+    provider = watch(world.stage)
+    (entry,) = (await world.book())["payments"]
+    read = provider.read_event
+
+    def still_processing(body: bytes) -> Any:
+        return replace(read(body), status="pending")
+
+    provider.read_event = still_processing
+    await world.tell(event("payment.succeeded", entry["id"], reference=payment.public_id))
+    seen = await world.stage.find(payment.id)
+    assert (seen.status, seen.next_step_at is not None) == (Status.PROCESSING, True)
+    await world.stage.sandbox.disarm()
+    await world.check_books(await world.settle(payment), charged=1)

@@ -113,7 +113,7 @@ async def _apply(desk: Desk, tenant_id: UUID, inbox_id: UUID) -> None:
             return
         if row["status"] == "unmatched":
             await discrepancies.resolve(connection, _UNMATCHED, stored["event_key"])
-        await _book(connection, inbox_id, payment, event)
+        await _book(connection, desk, inbox_id, payment, event)
 
 
 def _read(desk: Desk, stored: dict[str, Any]) -> ProviderEvent:
@@ -137,7 +137,7 @@ async def _match(connection: Connection, stored: dict[str, Any], event: Provider
     return named
 
 
-async def _book(connection: Connection, inbox_id: UUID, payment: Payment, event: ProviderEvent) -> None:
+async def _book(connection: Connection, desk: Desk, inbox_id: UUID, payment: Payment, event: ProviderEvent) -> None:
     if (payment.kind == "refund") != (event.object_kind == "refund"):
         await discrepancies.open_discrepancy(
             connection, "event_kind_differs", payment.public_id, payment_id=payment.id, event=event.event_key
@@ -152,6 +152,8 @@ async def _book(connection: Connection, inbox_id: UUID, payment: Payment, event:
         amount_minor=event.amount_minor,
         currency=event.currency,
         event_at=event.occurred_at,
+        # What is not at its end is looked up again, should no other event come.
+        next_step_seconds=desk.settings.fetch_first_seconds,
     )
     booked = await facts.apply(connection, payment.id, fact)
     await inbox.close(connection, inbox_id, "applied" if booked is not None else "disputed", payment.id)

@@ -452,6 +452,7 @@ async def test_an_event_that_cannot_be_applied_now_is_tried_again(
 
 async def test_an_event_that_ends_nothing_leaves_the_payment_to_be_looked_up(world: World) -> None:
     """No adapter has such an event yet; a provider that says "processing" must not be the last to be heard."""
+    await world.stage.sandbox.change_settings(webhook_delay_seconds=0.1)
     await world.stage.sandbox.arm("drop_after_charge", times=1, operation="submit")
     await world.stage.sandbox.arm("error_500_before_charge", operation="fetch")
     payment = await world.stage.with_settings(answer_timeout_seconds=0.05).charge(700)

@@ -21,7 +21,7 @@ _CARD = "[card]"
 # Taking out anything shorter would hide ordinary words, and show by the gaps what the value is.
 _SHORTEST_SECRET = 6
 # Their INFO lines hold whole URLs, their DEBUG lines headers.
-_TALKATIVE = ("httpx", "httpcore", "hpack", "asyncio", "psycopg", "psycopg.pool")
+_TALKATIVE = ("httpx", "httpcore", "hpack", "asyncio", "psycopg", "psycopg.pool", "anthropic", "httpx2", "httpcore2")
 _REPEATING_LIBRARY = "psycopg"
 _REPEATING_EVENTS = frozenset({"the database is not reachable; will look again", "no gauges"})
 _QUIET_SECONDS = 60.0

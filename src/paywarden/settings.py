@@ -68,6 +68,8 @@ class Settings(BaseSettings):
     # A bare reservation that nobody settles gives its authority back after this long, unless it names its own time.
     reservation_seconds: int = Field(default=30 * 86_400, ge=1)
     adviser_timeout_seconds: float = Field(default=30, gt=0, le=45)
+    # A Cedar file that replaces the shipped policies; see docs/policies.md.
+    policy_file: Path | None = None
     # The model that is asked when ANTHROPIC_API_KEY is set; its thoughts count against the tokens.
     adviser_model: str = Field(default="claude-sonnet-5-5", pattern=r"^[A-Za-z0-9._:@/-]{1,100}$")
     adviser_max_tokens: int = Field(default=4096, ge=256, le=32_000)

@@ -6,9 +6,13 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from urllib.parse import urlsplit
 
 from paywarden.db.pool import open_pool
+from paywarden.decisions.adviser import Adviser
+from paywarden.decisions.claude import ClaudeAdviser
+from paywarden.decisions.prompt import AdviceThresholds
 from paywarden.decisions.rules import RulesAdviser
 from paywarden.flow.desk import DEFAULT_PROVIDER, Desk
-from paywarden.guardrails.cedar import shipped
+from paywarden.guardrails import thresholds
+from paywarden.guardrails.cedar import PolicySet, from_file, shipped
 from paywarden.kit.errors import ConfigurationError
 from paywarden.memory.embedder import UniversalSentenceEmbedder
 from paywarden.providers.rest import RestProvider
@@ -23,12 +27,13 @@ def desk_opener(settings: Settings, *, preload: bool) -> Callable[[], AbstractAs
 
     @asynccontextmanager
     async def open_desk() -> AsyncIterator[Desk]:
+        policies = policies_in_force(settings)
         provider = RestProvider(*require_provider(settings))
         embedder = UniversalSentenceEmbedder()
         try:
-            async with open_pool(settings.service_url, settings) as pool:
+            async with _adviser(settings) as adviser, open_pool(settings.service_url, settings) as pool:
                 loading = asyncio.create_task(embedder.preload()) if preload else None
-                yield Desk(settings, pool, {DEFAULT_PROVIDER: provider}, shipped(), RulesAdviser(), embedder)
+                yield Desk(settings, pool, {DEFAULT_PROVIDER: provider}, policies, adviser, embedder)
                 if loading is not None:
                     loading.cancel()
         finally:
@@ -36,6 +41,32 @@ def desk_opener(settings: Settings, *, preload: bool) -> Callable[[], AbstractAs
             await provider.close()
 
     return open_desk
+
+
+def policies_in_force(settings: Settings) -> PolicySet:
+    """The policies of PAYWARDEN_POLICY_FILE, else the shipped ones. Raises ConfigurationError, naming what is wrong."""
+    return shipped() if settings.policy_file is None else from_file(settings.policy_file)
+
+
+@asynccontextmanager
+async def _adviser(settings: Settings) -> AsyncIterator[Adviser]:
+    """Claude where ANTHROPIC_API_KEY is set, else the offline rules."""
+    if settings.anthropic_api_key is None:
+        yield RulesAdviser()
+        return
+    claude = ClaudeAdviser(
+        settings.anthropic_api_key.get_secret_value(),
+        AdviceThresholds(thresholds.ADVISED_MIN_CONFIDENCE, thresholds.DENIED_MIN_CONFIDENCE),
+        model=settings.adviser_model,
+        max_tokens=settings.adviser_max_tokens,
+        effort=settings.adviser_effort,
+        timeout_seconds=settings.model_timeout_seconds,
+        base_url=settings.anthropic_base_url,
+    )
+    try:
+        yield claude
+    finally:
+        await claude.close()
 
 
 def require_provider(settings: Settings) -> tuple[str, str]:

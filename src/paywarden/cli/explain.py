@@ -141,6 +141,8 @@ def opinion(decision: Mapping[str, Any], currency: str) -> Text:
     if given["verdict"] == "approve":
         said += cell(f" {amount(given['amount_minor'], currency)}")
     said += cell(f" (confidence {given['confidence']} of 100). {given['reason']}")
+    if decision.get("cost_micro_usd"):
+        said += cell(f" It took {decision['latency_ms'] / 1000:.1f} s and {decision['cost_micro_usd'] / 1e6:.4f} USD.")
     if counts["verdict"] != given["verdict"]:
         said += cell(f" It does not stand: {counts['reason']}", "red")
     return said

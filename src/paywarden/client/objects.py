@@ -153,6 +153,12 @@ class Decision(TypedDict):
     reason: str
     amount_minor: int
     currency: str
+    confidence: int
+    adviser: str
+    model: str | None
+    failure: str | None
+    cost_micro_usd: int | None
+    latency_ms: int
     evidence: list[dict[str, Any]]
 
 

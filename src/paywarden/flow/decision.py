@@ -19,7 +19,10 @@ from paywarden.kit.text import clean_id, clean_text
 
 @dataclass(frozen=True, slots=True)
 class DecisionView:
-    """What was decided and on what. ``amount_minor`` is 0 unless approved."""
+    """What was decided and on what. ``amount_minor`` is 0 unless approved.
+
+    ``failure`` says why the adviser gave no advice; ``cost_micro_usd`` is None when nobody knows it.
+    """
 
     id: UUID
     approve: bool
@@ -29,6 +32,10 @@ class DecisionView:
     currency: str
     confidence: int
     adviser: str
+    model: str | None
+    failure: str | None
+    cost_micro_usd: int | None
+    latency_ms: int
     evidence: list[dict[str, Any]]
 
 
@@ -64,6 +71,10 @@ async def decide(
         currency=currency,
         confidence=checked.advice.confidence,
         adviser=record.adviser,
+        model=record.model,
+        failure=record.failure,
+        cost_micro_usd=record.cost_micro_usd,
+        latency_ms=record.latency_ms,
         evidence=[
             {"id": note.id, "score": round(note.score, 4), "trust": note.trust, "content": note.content}
             for note in snapshot.evidence

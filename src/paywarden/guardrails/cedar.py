@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib.resources import files
+from pathlib import Path
 from typing import Any, Literal
 
 import cedarpy
@@ -21,6 +22,7 @@ from paywarden.kit.errors import ConfigurationError
 from paywarden.kit.roles import REVIEW_ROLES
 
 Autonomy = Literal["autonomous", "advised", "reviewed"]
+_FOLDER = files("paywarden.guardrails") / "policies"
 _ENTITY_TYPES: dict[str, tuple[str, ids.Prefix]] = {
     "agent": ("Agent", "agt"),
     "person": ("Person", "per"),
@@ -69,12 +71,20 @@ class PolicySet:
 @cache
 def shipped() -> PolicySet:
     """The policy set that comes with Paywarden."""
-    folder = files("paywarden.guardrails") / "policies"
-    return PolicySet(
-        "default",
-        (folder / "default.cedar").read_text("utf-8"),
-        (folder / "paywarden.cedarschema").read_text("utf-8"),
-    )
+    return PolicySet("default", (_FOLDER / "default.cedar").read_text("utf-8"), _schema())
+
+
+def from_file(path: Path) -> PolicySet:
+    """The policy set of a file, which replaces the shipped one. Raises ConfigurationError, naming what is wrong."""
+    try:
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"the policy file {path} cannot be read: {error}") from error
+    return PolicySet(path.stem, text, _schema())
+
+
+def _schema() -> str:
+    return (_FOLDER / "paywarden.cedarschema").read_text("utf-8")
 
 
 def _answer(result: cedarpy.AuthzResult) -> Answer:

@@ -10,7 +10,10 @@ from paywarden.kit import ids
 
 
 class DecisionObject(TypedDict):
-    """A checked opinion. ``amount_minor`` is 0 unless approved; ``evidence`` is what was retrieved, nearest first."""
+    """A checked opinion. ``amount_minor`` is 0 unless approved; ``evidence`` is what was retrieved, nearest first.
+
+    ``failure`` says why the adviser gave no advice. ``cost_micro_usd`` are millionths of a US dollar, null if unknown.
+    """
 
     object: Literal["decision"]
     id: str
@@ -21,6 +24,10 @@ class DecisionObject(TypedDict):
     currency: str
     confidence: int
     adviser: str
+    model: str | None
+    failure: str | None
+    cost_micro_usd: int | None
+    latency_ms: int
     evidence: list[dict[str, Any]]
 
 
@@ -36,6 +43,10 @@ def decision_object(view: DecisionView) -> DecisionObject:
         "currency": view.currency,
         "confidence": view.confidence,
         "adviser": view.adviser,
+        "model": view.model,
+        "failure": view.failure,
+        "cost_micro_usd": view.cost_micro_usd,
+        "latency_ms": view.latency_ms,
         "evidence": view.evidence,
     }
 
@@ -55,6 +66,10 @@ def stored_decision_object(stored: StoredDecision) -> DecisionObject:
         "currency": snapshot["currency"],
         "confidence": advice["given"]["confidence"],
         "adviser": stored.row["adviser"],
+        "model": stored.row["model"],
+        "failure": advice["failure"],
+        "cost_micro_usd": stored.row["cost_micro_usd"],
+        "latency_ms": stored.row["latency_ms"],
         "evidence": [_evidence(row, contents) for row in stored.evidence],
     }
 

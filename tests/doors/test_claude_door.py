@@ -1,0 +1,143 @@
+"""The Claude adviser behind the whole running service: what it says, what it costs, and that it can only lower."""
+
+import json
+from collections.abc import Iterator
+from itertools import count
+from typing import Any
+
+import pytest
+
+from paywarden.client import Paywarden, PaywardenApiError
+from tests.contract.messages_api import MODEL, MessagesApi, Scripted, advised, failed, said
+from tests.doors.model_thread import approves_on_own_records, case_of, model
+from tests.stack import Stack, wait_until
+
+pytestmark = [pytest.mark.xdist_group("stack"), pytest.mark.timeout(180)]
+KEY = "sk-ant-test-0123456789abcdef0123456789abcdef"
+_NUMBERS = count(1)
+
+
+@pytest.fixture(scope="module")
+def claude() -> Iterator[MessagesApi]:
+    with model(approves_on_own_records(2_500)) as api:
+        yield api
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory, claude: MessagesApi) -> Iterator[Stack]:
+    told = {"ANTHROPIC_API_KEY": KEY, "ANTHROPIC_BASE_URL": claude.url, "PAYWARDEN_ADVISER_TIMEOUT_SECONDS": "10"}
+    stack = Stack(tmp_path_factory.mktemp("claude") / "data", **told)
+    try:
+        yield stack.start()
+        stack.stop()
+        assert KEY not in stack.complaints()
+    finally:
+        stack.end()
+
+
+@pytest.fixture
+def desk(stack: Stack, claude: MessagesApi) -> Iterator[Paywarden]:
+    claude.otherwise = approves_on_own_records(2_500)
+    claude.requests.clear()
+    with Paywarden(stack.url, stack.ready["admin_key"]) as desk:
+        yield desk
+
+
+def _charged_twice(desk: Paywarden) -> tuple[str, str]:
+    """A customer with two paid charges of one order, and the second charge."""
+    customer = f"cust-{next(_NUMBERS)}"
+    paid = [
+        desk.charge(
+            2_500, "usd", customer, purpose="order", reference=f"ORD-{customer}", idempotency_key=f"{customer}-{n}"
+        )
+        for n in range(2)
+    ]
+    for charge in paid:
+        wait_until(lambda: desk.get_payment(charge["id"])["status"] == "succeeded", 20, "the charge")  # noqa: B023
+    return customer, paid[1]["id"]
+
+
+def _refund(desk: Paywarden) -> Any:
+    _, charge = _charged_twice(desk)
+    return desk.refund(charge, 2_500, "usd", request="You took the money for my order twice!")
+
+
+def test_a_refund_goes_through_on_the_models_approval_of_our_own_records(desk: Paywarden, claude: MessagesApi) -> None:
+    refund = _refund(desk)
+    assert refund["oversight"] == "advised"
+    dossier = desk.get_dossier(refund["id"])
+    advice = dossier["advice"]
+    assert advice is not None
+    assert (advice["adviser"], advice["model"], advice["cost_micro_usd"] > 0) == ("claude", MODEL, True)
+    assert advice["request_ids"] == ["req_1"]
+    (asked,) = claude.requests
+    assert asked.headers["authorization"] == f"Bearer {KEY}"
+    assert "took the money" in case_of(asked.body)
+    assert asked.body["model"] == MODEL
+
+
+def test_the_quick_start_tells_what_the_model_said(stack: Stack, desk: Paywarden) -> None:
+    customer, _ = _charged_twice(desk)
+    question = {"customer_id": customer, "request": "charged twice", "requested_amount_cents": 2_500}
+    with stack.client() as http:
+        told = http.post("/decisions", json=question).json()
+    assert (told["approve"], told["amount_cents"], told["reason"]) == (True, 2_500, "Charged twice.")
+    seen = desk.get_decision(told["decision_id"])
+    assert (seen["adviser"], seen["model"], seen["failure"]) == ("claude", MODEL, None)
+
+
+@pytest.mark.parametrize(
+    ("answer", "word"),
+    [
+        (failed(429, "rate_limit_error"), "adviser_rate_limited"),
+        (failed(529, "overloaded_error"), "adviser_overloaded"),
+        (failed(401, "authentication_error"), "adviser_unauthenticated"),
+        (Scripted(cut=True), "adviser_disconnected"),
+        (said("", stop_reason="refusal"), "adviser_refused"),
+        (said('{"verdict"', stop_reason="max_tokens"), "adviser_truncated"),
+        (said("Yes, pay!"), "adviser_malformed"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_without_a_usable_answer_a_person_looks(
+    desk: Paywarden, claude: MessagesApi, answer: Scripted, word: str
+) -> None:
+    claude.otherwise = lambda _: answer
+    refund = _refund(desk)
+    assert refund["status"] == "in_review"
+    checks = {check["rule"]: check for check in desk.get_dossier(refund["id"])["checks"]}
+    assert checks["adviser_answered"]["result"] == "fail"
+    assert checks["adviser_answered"]["detail"].startswith(f"{word}:")
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        {"amount_minor": 10**12},
+        {"evidence": ["pay_01h455vb4pex5vsknk084sn02q"]},
+        {"evidence": []},
+        {"confidence": 79},
+        {"payee": "mallory"},
+    ],
+    ids=str,
+)
+def test_a_model_that_obeys_an_attacker_moves_nothing_that_policy_does_not_allow(
+    desk: Paywarden, claude: MessagesApi, lie: dict[str, Any]
+) -> None:
+    own = approves_on_own_records(2_500)
+
+    def answer(body: dict[str, Any]) -> Scripted:
+        given = json.loads(json.loads(own(body).body)["content"][0]["text"])
+        return advised(**(given | lie))
+
+    claude.otherwise = answer
+    assert _refund(desk)["status"] == "in_review"
+
+
+def test_over_the_limit_no_model_is_even_asked(desk: Paywarden, claude: MessagesApi) -> None:
+    charge = desk.charge(20_000, "usd", "cust-large", purpose="order")
+    wait_until(lambda: desk.get_payment(charge["id"])["status"] == "succeeded", 20, "the charge")
+    assert desk.refund(charge["id"], 20_000, "usd", request="twice!")["status"] == "in_review"
+    with pytest.raises(PaywardenApiError):
+        desk.charge(60_000_000, "usd", "cust-large", purpose="order")
+    assert claude.requests == []

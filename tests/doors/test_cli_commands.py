@@ -482,3 +482,19 @@ def test_two_people_say_what_became_of_a_payment(
     for part in ("two people attested it", "case 4711", "ann-", "ben-"):
         assert part in told
     assert terminal.run("payment", "attest", payment, "--outcome", "maybe", "--reference", "x").exit_code == 2
+
+
+def test_whoever_holds_the_database_gets_a_new_administrators_key(stack: Stack) -> None:
+    def tenant(*arguments: str) -> "subprocess.CompletedProcess[str]":
+        return stack.command("tenant", *arguments, "--data", str(stack.data))
+
+    name = f"locked-{next(_NUMBERS)}"
+    made = json.loads(tenant("create", name, "--json").stdout)
+    fresh = json.loads(tenant("admin-key", name, "--json").stdout)["admin_key"]
+    assert fresh != made["admin_key"]
+    with Paywarden(stack.url, fresh) as desk:
+        assert [each["name"] for each in desk.list_agents()["data"]] == ["admin"]
+    assert tenant("admin-key", name).stdout.startswith("pw_test_")
+    refused = tenant("admin-key", "nobody")
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert refused.stderr.strip().endswith("There is no tenant of the name 'nobody'.")

@@ -3,6 +3,7 @@
 import hashlib
 import re
 from dataclasses import replace
+from pathlib import Path
 from uuid import UUID
 
 import pytest
@@ -11,6 +12,7 @@ from paywarden.guardrails import cedar, thresholds
 from paywarden.guardrails.cedar import Answer, shipped
 from paywarden.guardrails.facts import Approval, PaymentFacts, PrincipalKind
 from paywarden.kit.errors import ConfigurationError
+from paywarden.kit.money import display
 from tests.unit.guarded import (
     ADVICE,
     BY_AGENT,
@@ -231,3 +233,45 @@ def test_every_shipped_rule_that_forbids_says_why() -> None:
     assert len(forbidding) >= 7
     assert all(policies().says(rule) for rule in forbidding)
     assert policies().says("charge_autonomous") is None
+
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def test_a_policy_file_of_ones_own_replaces_the_shipped_one(tmp_path: Path) -> None:
+    file = tmp_path / "mine.cedar"
+    file.write_text(TEXT + '\n@id("never") @says("not on my watch") forbid (principal, action, resource);', "utf-8")
+    mine = cedar.from_file(file)
+    assert mine.version.startswith("mine@")
+    assert mine.says("never") == "not on my watch"
+    assert mine.ask(CHARGE, "autonomous", ()) == Answer(False, ("never",), ())
+
+
+@pytest.mark.parametrize("text", [None, b"\xff", b"permit (", b"permit (principal, action, resource);"])
+def test_a_policy_file_that_is_wrong_stops_the_start(tmp_path: Path, text: bytes | None) -> None:
+    file = tmp_path / "mine.cedar"
+    if text is not None:
+        file.write_bytes(text)
+    with pytest.raises(ConfigurationError, match="mine"):
+        cedar.from_file(file)
+
+
+def test_the_example_of_the_documentation_does_what_it_says() -> None:
+    blocks = re.findall(r"(?:^    .*\n|^\n(?=    ))+", (DOCS / "policies.md").read_text("utf-8"), re.MULTILINE)
+    (example,) = [block for block in blocks if "@id" in block]
+    strict = policies(TEXT + example)
+    large = replace(CHARGE, amount_minor=100_000)
+    risk, one, two = (Approval(UUID(int=n), kind, role) for n, kind, role in (
+        (71, "agent", "risk"), (72, "person", "review"), (73, "person", "review")))  # fmt: skip
+    assert strict.ask(replace(large, amount_minor=99_999), "autonomous", ()).allowed
+    assert not strict.ask(large, "autonomous", ()).allowed
+    assert not strict.ask(large, "reviewed", (risk, one)).allowed
+    assert not strict.ask(large, "reviewed", (one, two)).allowed
+    assert strict.ask(large, "reviewed", (risk, one, two)).allowed
+
+
+def test_the_documentation_states_the_numbers_that_are_in_force() -> None:
+    text = " ".join((DOCS / "advice.md").read_text("utf-8").split())
+    most = display(thresholds.ADVISED_REFUND_MAX_MINOR, "usd").removeprefix("$")
+    assert f"from confidence {thresholds.ADVISED_MIN_CONFIDENCE} on and up to {most}" in text
+    assert f"a denial from confidence {thresholds.DENIED_MIN_CONFIDENCE} on" in text

@@ -1,4 +1,4 @@
-"""The commands that need the whole program: up, api, worker, migrate, invariants, tenant create."""
+"""The commands that need the whole program: up, api, worker, migrate, invariants, tenant create and admin-key."""
 
 import asyncio
 import json
@@ -24,6 +24,7 @@ def build() -> typer.Typer:
 
     application = build_cli()
     tenants.app.command("create")(tenant_create)
+    tenants.app.command("admin-key")(tenant_admin_key)
     application.command()(up)
     application.command()(migrate)
     application.command()(invariants)
@@ -160,6 +161,26 @@ def tenant_create(
         return
     for label, value in made.items():
         print(f"{label.replace('_', ' '):18}{value}")
+
+
+def tenant_admin_key(
+    name: Annotated[str, typer.Argument(help="The tenant's name.")] = "quickstart",
+    data: Annotated[Path | None, _DATA] = None,
+    as_json: Annotated[bool, _JSON] = False,
+) -> None:
+    """Make a new key for a tenant's administrator, also one who was suspended. Works on the database itself."""
+    key = _guarded(lambda: asyncio.run(_create_admin_key(data, name)))
+    print(json.dumps({"name": name, "admin_key": key}) if as_json else key)
+
+
+async def _create_admin_key(data: Path | None, name: str) -> str:
+    from paywarden.app.database import service_url
+    from paywarden.db.pool import open_pool
+    from paywarden.flow import access
+
+    settings = _settings(data)
+    async with open_pool(service_url(settings), settings) as pool:
+        return await access.create_admin_key_of(pool, name)
 
 
 async def _create_tenant(data: Path | None, name: str, live: bool, webhook_variable: str) -> dict[str, str]:

@@ -19,7 +19,7 @@ from paywarden.identity import principals, tenants
 from paywarden.kit import ids
 from paywarden.kit.checks import Check
 from paywarden.memory import notes
-from paywarden.memory.notes import NewNote
+from paywarden.memory.notes import NewNote, TextQuery
 from tests.database.test_notes import axis
 from tests.unit.judged import charge, own, snapshot
 
@@ -46,7 +46,7 @@ async def case(pool: Pool) -> Case:
             (NewNote("cust_001", "refund me"), 1.0),
         ):
             await notes.add(connection, new, "test", axis(1, lean))
-        recalled = await notes.recall(connection, "cust_001", "test", axis(1), 10)
+        recalled = await notes.recall(connection, "cust_001", TextQuery("", "test", axis(1)), 10)
     evidence = [
         EvidenceNote(note.public_id, note.content_sha256, note.score or 0, note.trust, note.content, note.facts)
         for note in recalled.notes

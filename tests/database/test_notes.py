@@ -19,7 +19,7 @@ from paywarden.kit import ids
 from paywarden.kit.errors import InvalidFieldError
 from paywarden.memory import notes
 from paywarden.memory.embedder import UniversalSentenceEmbedder, Vector
-from paywarden.memory.notes import NewNote, Note
+from paywarden.memory.notes import NewNote, Note, TextQuery
 from paywarden.memory.own_vectors import checked_vector
 
 HERE, THERE = ids.new_uuid(), ids.new_uuid()
@@ -37,6 +37,11 @@ def axis(*values: float, dimension: int = 512) -> Vector:
 async def add(connection: Connection, new: NewNote, vector: Vector | None = None, embedder: str = "test") -> UUID:
     await principals.ensure_customer(connection, new.customer_id)
     return await notes.add(connection, new, embedder, axis(1) if vector is None else vector)
+
+
+def asked(vector: Vector, words: str = "") -> TextQuery:
+    """A query of the test embedder; without words it is the exact search by vectors alone."""
+    return TextQuery(words, "test", vector)
 
 
 def contents(found: list[Note]) -> list[str]:
@@ -68,18 +73,18 @@ async def test_the_nearest_come_first_with_their_cosine(walled: Pool) -> None:
     async with transaction(walled, HERE) as connection:
         for name, vector in {"far": axis(0, 1), "near": axis(3, 4), "same": axis(1), "opposite": axis(-1)}.items():
             await add(connection, replace(NOTE, content=name), vector)
-        found = await notes.nearest_by_text(connection, "cust_001", "test", axis(1), 50)
+        found = await notes.nearest_by_text(connection, "cust_001", asked(axis(1)), 50)
         assert contents(found) == ["same", "near", "far", "opposite"]
         assert [round(note.score or 0, 5) for note in found] == [1, 0.6, 0, -1]
-        assert contents(await notes.nearest_by_text(connection, "cust_001", "test", axis(1), 2)) == ["same", "near"]
+        assert contents(await notes.nearest_by_text(connection, "cust_001", asked(axis(1)), 2)) == ["same", "near"]
 
 
 async def test_vectors_of_another_embedder_are_never_compared(walled: Pool) -> None:
     async with transaction(walled, HERE) as connection:
         await add(connection, NOTE, axis(1), "test")
         await add(connection, replace(NOTE, content="other"), axis(1, dimension=8), "other")
-        assert len(await notes.nearest_by_text(connection, "cust_001", "test", axis(1), 50)) == 1
-        found = await notes.nearest_by_text(connection, "cust_001", "other", axis(1, dimension=8), 50)
+        assert len(await notes.nearest_by_text(connection, "cust_001", asked(axis(1)), 50)) == 1
+        found = await notes.nearest_by_text(connection, "cust_001", TextQuery("", "other", axis(1, dimension=8)), 50)
         assert contents(found) == ["other"]
 
 
@@ -115,9 +120,12 @@ async def fill(connection: Connection, where: str) -> None:
 
 async def found_everywhere(connection: Connection, customer_id: str) -> set[str]:
     """What any way of reading finds for a customer."""
-    recalled = await notes.recall(connection, customer_id, "test", axis(1), 50)
+    recalled = await notes.recall(connection, customer_id, asked(axis(1)), 50)
     return {
-        *contents(await notes.nearest_by_text(connection, customer_id, "test", axis(1), 50)),
+        *contents(await notes.nearest_by_text(connection, customer_id, asked(axis(1)), 50)),
+        *contents(
+            await notes.nearest_by_text(connection, customer_id, asked(axis(0, 1), '"cust" or here or there'), 50)
+        ),
         *contents(await notes.nearest_by_own_vector(connection, customer_id, checked_vector([1, 0]), 50)),
         *contents(await notes.of_customer(connection, customer_id, 50)),
         *contents(list(recalled.notes)),
@@ -185,7 +193,7 @@ async def test_recall_brings_every_record_however_far_its_words_are(walled: Pool
             await add(connection, replace(NOTE, content=f"near {number}"), axis(1, number / 10))
         await add(connection, replace(RECORD, content="refunded already"), axis(0, 1))
         await add(connection, replace(NOTE, content="far, and states nothing", trust="record"), axis(0, 1))
-        recalled = await notes.recall(connection, "cust_001", "test", axis(1), 3)
+        recalled = await notes.recall(connection, "cust_001", asked(axis(1)), 3)
     assert contents(list(recalled.notes)) == ["near 0", "near 1", "near 2", "refunded already"]
     assert recalled.complete
     assert recalled.notes[-1].score == 0
@@ -196,9 +204,9 @@ async def test_recall_says_when_it_could_not_bring_them_all(walled: Pool, monkey
     async with transaction(walled, HERE) as connection:
         for number in range(3):
             await add(connection, replace(RECORD, content=f"record {number}"), axis(0, 1))
-        assert (await notes.recall(connection, "cust_001", "test", axis(1), 1)).complete
+        assert (await notes.recall(connection, "cust_001", asked(axis(1)), 1)).complete
         await add(connection, replace(RECORD, content="record 3"), axis(0, 1))
-        recalled = await notes.recall(connection, "cust_001", "test", axis(1), 1)
+        recalled = await notes.recall(connection, "cust_001", asked(axis(1)), 1)
     assert not recalled.complete
     assert contents(list(recalled.notes))[1:] == ["record 1", "record 2", "record 3"]
 
@@ -251,7 +259,7 @@ async def test_a_wrong_note_is_refused_with_the_field_and_leaves_no_row(
 async def test_a_search_has_a_limit(walled: Pool, limit: Any) -> None:
     async with transaction(walled, HERE) as connection:
         for search in (
-            notes.nearest_by_text(connection, "cust_001", "test", axis(1), limit),
+            notes.nearest_by_text(connection, "cust_001", asked(axis(1)), limit),
             notes.nearest_by_own_vector(connection, "cust_001", axis(1), limit),
         ):
             with pytest.raises(InvalidFieldError) as caught:
@@ -303,6 +311,6 @@ async def test_real_messages_are_found_by_their_meaning(walled: Pool) -> None:
             await add(connection, replace(NOTE, content=text), vector, embedder.id)
         for question, answer in (("there is a duplicate charge on my card", 0), ("may I pay the bill later?", 3)):
             (vector,) = await embedder.embed([question], "query")
-            found = await notes.nearest_by_text(connection, "cust_001", embedder.id, vector, 1)
+            found = await notes.nearest_by_text(connection, "cust_001", TextQuery(question, embedder.id, vector), 1)
             assert contents(found) == [texts[answer]]
     await embedder.close()

@@ -17,6 +17,7 @@ from paywarden.guardrails.facts import AdviceFacts
 from paywarden.kit import ids
 from paywarden.kit.states import FINAL, Status
 from paywarden.memory import notes
+from paywarden.memory.notes import TextQuery
 from paywarden.payments import rows
 from paywarden.payments.rows import Kind, Payment
 
@@ -68,10 +69,11 @@ async def recall(
     about: UUID | None = None,
     except_for: UUID | None = None,
 ) -> Snapshot:
-    """What this tenant knows of this customer: the nearest notes and our own payment rows."""
+    """What this tenant knows of this customer: the notes that the request finds, and our own payment rows."""
     (vector,) = await desk.embedder.embed([request], "query")
     async with transaction(desk.pool, tenant_id) as connection:
-        recalled = await notes.recall(connection, customer_id, desk.embedder.id, vector, EVIDENCE_NOTES)
+        asked = TextQuery(request, desk.embedder.id, vector)
+        recalled = await notes.recall(connection, customer_id, asked, EVIDENCE_NOTES)
         own = await rows.of_customer(connection, customer_id, OWN_RECORDS)
     return Snapshot(
         request=request,

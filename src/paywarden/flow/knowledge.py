@@ -12,7 +12,7 @@ from paywarden.kit.errors import InvalidFieldError
 from paywarden.kit.text import clean_text
 from paywarden.kit.trust import TRUSTED_TIERS
 from paywarden.memory import notes
-from paywarden.memory.notes import NewNote, Note
+from paywarden.memory.notes import NewNote, Note, TextQuery
 from paywarden.memory.own_vectors import checked_vector
 
 
@@ -28,7 +28,7 @@ async def add_note(desk: Desk, actor: Actor, new: NewNote) -> UUID:
     (vector,) = await desk.embedder.embed([new.content], "note")
     async with transaction(desk.pool, actor.tenant_id) as connection:
         await principals.ensure_customer(connection, new.customer_id)
-        note_id = await notes.add(connection, new, desk.embedder.id, vector)
+        note_id = await notes.add(connection, new, desk.embedder.id, vector, actor.principal.id)
         await events.record(
             connection,
             "note.added",
@@ -52,7 +52,10 @@ def _check_facts(new: NewNote) -> None:
 async def search(
     desk: Desk, actor: Actor, customer_id: str, *, text: str | None, vector: Sequence[object] | None, limit: int
 ) -> list[Note]:
-    """The nearest notes of one customer, by words or by the caller's own vector. Raises InvalidFieldError."""
+    """One customer's notes by a text (its meaning and its words) or by the caller's own vector, the best first.
+
+    Raises InvalidFieldError.
+    """
     notes.check_limit(limit)
     if (text is None) == (vector is None):
         raise InvalidFieldError("q", "or 'embedding' must be given, and not both")
@@ -60,6 +63,8 @@ async def search(
         own = checked_vector(vector)
         async with transaction(desk.pool, actor.tenant_id) as connection:
             return await notes.nearest_by_own_vector(connection, customer_id, own, limit)
-    (ours,) = await desk.embedder.embed([clean_text(text or "", "q")], "query")
+    words = clean_text(text or "", "q")
+    (ours,) = await desk.embedder.embed([words], "query")
     async with transaction(desk.pool, actor.tenant_id) as connection:
-        return await notes.nearest_by_text(connection, customer_id, desk.embedder.id, ours, limit)
+        asked = TextQuery(words, desk.embedder.id, ours)
+        return await notes.nearest_by_text(connection, customer_id, asked, limit)

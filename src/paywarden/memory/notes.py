@@ -1,4 +1,4 @@
-"""Notes: validated, hashed, kept beside their vectors, and found again exactly within one customer."""
+"""Notes: validated, hashed, kept beside their vectors, and found again within one customer: exactly, until they end."""
 
 import hashlib
 from collections.abc import Iterable, Mapping
@@ -22,11 +22,16 @@ SQL = load(__package__)
 Connection = AsyncConnection[dict[str, Any]]
 MAX_FOUND = 50
 MAX_RECORDS = 500
+# Nobody asks for more words than that to be in one note; a query of ten thousand words is an attack.
+MAX_SEARCHED_CHARACTERS = 2_000
 
 
 @dataclass(frozen=True, slots=True)
 class NewNote:
-    """A note to keep. ``facts`` is the machine-readable side of a record note; ``own_vector`` is the caller's."""
+    """A note to keep. ``facts`` is the machine-readable side of a record note; ``own_vector`` is the caller's.
+
+    From ``valid_until`` on it is neither found nor recalled; None: it does not end.
+    """
 
     customer_id: str
     content: str
@@ -36,6 +41,7 @@ class NewNote:
     case_id: str | None = None
     facts: Mapping[str, Any] | None = None
     own_vector: Vector | None = None
+    valid_until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +57,8 @@ class Note:
     invoice_id: str | None
     case_id: str | None
     facts: Mapping[str, Any] | None
+    valid_until: datetime | None
+    author_id: UUID | None
     created_at: datetime
     score: float | None
 
@@ -58,6 +66,18 @@ class Note:
     def public_id(self) -> str:
         """The id as answers show it."""
         return ids.to_text("note", self.id)
+
+
+@dataclass(frozen=True, slots=True)
+class TextQuery:
+    """What is looked for: the words as they were written, and an embedder's vector of them.
+
+    In the words quotes bind a phrase, ``or`` means either, and ``-`` excludes; otherwise a note must have them all.
+    """
+
+    words: str
+    embedder: str
+    vector: Vector
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +108,26 @@ def check_limit(limit: int) -> int:
     return limit
 
 
-async def add(connection: Connection, new: NewNote, embedder_id: str, vector: Vector) -> UUID:
+async def add(
+    connection: Connection, new: NewNote, embedder_id: str, vector: Vector, author_id: UUID | None = None
+) -> UUID:
     """Keep a note of an existing customer beside the embedder's vector of its content; the note's id."""
     validate(new)
     note_id = ids.new_uuid()
     values = {
         "id": note_id,
+        **row_of(new),
+        "embedder": embedder_id,
+        "embedding": _sql_vector(vector),
+        "author_id": author_id,
+    }
+    await connection.execute(SQL.insert_note, values)
+    return note_id
+
+
+def row_of(new: NewNote) -> dict[str, Any]:
+    """What a note says, as its row has it."""
+    return {
         "customer_id": new.customer_id,
         "invoice_id": new.invoice_id,
         "case_id": new.case_id,
@@ -102,12 +136,9 @@ async def add(connection: Connection, new: NewNote, embedder_id: str, vector: Ve
         "content": new.content,
         "content_sha256": hashlib.sha256(new.content.encode()).digest(),
         "facts": None if new.facts is None else canonical_json(new.facts).decode(),
-        "embedder": embedder_id,
-        "embedding": _sql_vector(vector),
         "own_embedding": None if new.own_vector is None else _sql_vector(new.own_vector),
+        "valid_until": new.valid_until,
     }
-    await connection.execute(SQL.insert_note, values)
-    return note_id
 
 
 async def find(connection: Connection, note_id: UUID) -> Note | None:
@@ -122,12 +153,9 @@ async def of_customer(connection: Connection, customer_id: str, limit: int, befo
     return await _notes(connection, SQL.notes_of_customer, values)
 
 
-async def nearest_by_text(
-    connection: Connection, customer_id: str, embedder_id: str, vector: Vector, limit: int
-) -> list[Note]:
-    """The customer's notes nearest to a text, by the same embedder's vector of it, nearest first."""
-    values = _search(customer_id, vector, check_limit(limit)) | {"embedder": embedder_id}
-    return await _notes(connection, SQL.nearest_by_text, values)
+async def nearest_by_text(connection: Connection, customer_id: str, asked: TextQuery, limit: int) -> list[Note]:
+    """The customer's notes that a text finds: near to it by the same embedder's vector, or with all its words."""
+    return await _notes(connection, SQL.nearest_by_text, _text_search(customer_id, asked, check_limit(limit)))
 
 
 async def nearest_by_own_vector(connection: Connection, customer_id: str, vector: Vector, limit: int) -> list[Note]:
@@ -135,13 +163,13 @@ async def nearest_by_own_vector(connection: Connection, customer_id: str, vector
     return await _notes(connection, SQL.nearest_by_own_vector, _search(customer_id, vector, check_limit(limit)))
 
 
-async def recall(connection: Connection, customer_id: str, embedder_id: str, vector: Vector, limit: int) -> Recalled:
-    """What to judge a request on: the nearest notes, and every record that states facts however far its words are.
+async def recall(connection: Connection, customer_id: str, asked: TextQuery, limit: int) -> Recalled:
+    """What to judge a request on: the notes that its text finds, and every record that states facts, found or not.
 
     Nearness finds what supports a claim; the refund already made may be worded far from it and must not be missed.
     """
-    near = await nearest_by_text(connection, customer_id, embedder_id, vector, limit)
-    values = _search(customer_id, vector, MAX_RECORDS + 1) | {"embedder": embedder_id}
+    near = await nearest_by_text(connection, customer_id, asked, limit)
+    values = _text_search(customer_id, asked, MAX_RECORDS + 1)
     records = await _notes(connection, SQL.records_of_customer, values)
     together = _distinct([*near, *records[-MAX_RECORDS:]])
     return Recalled(together, complete=len(records) <= MAX_RECORDS)
@@ -160,6 +188,11 @@ def _check_facts(new: NewNote) -> None:
 
 def _search(customer_id: str, vector: Vector, limit: int) -> dict[str, Any]:
     return {"customer_id": clean_id(customer_id, "customer_id"), "vector": _sql_vector(vector), "limit": limit}
+
+
+def _text_search(customer_id: str, asked: TextQuery, limit: int) -> dict[str, Any]:
+    words = asked.words[:MAX_SEARCHED_CHARACTERS]
+    return _search(customer_id, asked.vector, limit) | {"embedder": asked.embedder, "words": words}
 
 
 def _sql_vector(vector: Vector) -> str:

@@ -1,0 +1,130 @@
+"""Search by meaning and by words within one customer: never worse than meaning alone, safe on hostile text."""
+
+import csv
+from dataclasses import replace
+from importlib import resources
+from typing import Any
+
+import pytest
+
+from paywarden.db.pool import Connection, Pool
+from paywarden.db.transaction import transaction
+from paywarden.identity import principals, tenants
+from paywarden.kit import ids
+from paywarden.memory import notes
+from paywarden.memory.embedder import UniversalSentenceEmbedder, Vector
+from paywarden.memory.notes import NewNote, TextQuery
+from tests.database.test_notes import axis
+
+HERE = ids.new_uuid()
+KEPT = 200
+
+
+@pytest.fixture
+async def here(pool: Pool) -> Pool:
+    async with transaction(pool, HERE) as connection:
+        await tenants.create(connection, HERE, "here", "test")
+        await principals.ensure_customer(connection, "cust_001")
+    return pool
+
+
+async def keep(connection: Connection, **contents: Vector) -> None:
+    for name, vector in contents.items():
+        await notes.add(connection, NewNote("cust_001", name.replace("_", " ")), "test", vector)
+
+
+async def found(connection: Connection, words: str, vector: Vector | None = None, limit: int = 50) -> list[str]:
+    asked = TextQuery(words, "test", axis(1) if vector is None else vector)
+    return [note.content for note in await notes.nearest_by_text(connection, "cust_001", asked, limit)]
+
+
+async def test_a_note_with_all_the_words_comes_before_nearer_ones(here: Pool) -> None:
+    async with transaction(here, HERE) as connection:
+        await keep(connection, nearest=axis(1), near_order_4711=axis(1, 1), order_4712=axis(1, 2), far=axis(-1))
+        assert await found(connection, "") == ["nearest", "near order 4711", "order 4712", "far"]
+        assert await found(connection, "order 4711") == ["near order 4711", "nearest", "order 4712", "far"]
+        assert await found(connection, "order 4713") == ["nearest", "near order 4711", "order 4712", "far"]
+        assert await found(connection, "Order, 4711!", limit=1) == ["near order 4711"]
+
+
+async def test_a_note_far_from_the_meaning_is_found_by_its_words(here: Pool) -> None:
+    async with transaction(here, HERE) as connection:
+        for number in range(60):
+            await notes.add(connection, NewNote("cust_001", f"near {number}"), "test", axis(1, number / 100))
+        await keep(connection, invoice_77=axis(-1))
+        assert "invoice 77" not in await found(connection, "")
+        assert (await found(connection, "invoice 77"))[:2] in (["invoice 77", "near 0"], ["near 0", "invoice 77"])
+
+
+async def test_words_that_only_exclude_find_nothing_by_themselves(here: Pool) -> None:
+    async with transaction(here, HERE) as connection:
+        await keep(connection, nearest=axis(1), second=axis(1, 1), refund=axis(1, 2))
+        by_meaning = await found(connection, "")
+        for words in ("-refund", "-nearest -second", "nearest or -second", "refund or -refund"):
+            assert await found(connection, words) == by_meaning, words
+        assert (await found(connection, "refund -nearest"))[0] == "refund"
+
+
+HOSTILE = [
+    "", " ", "the and of", "!!! ??? ...", "' \" \\ '' \\'", '"', '"""', '" or "', "or", "or or or", "-", "- - -",
+    "& | ! ( ) <-> :*", "a & | b", "!!!a", "a:*", "((((", "%s %(words)s {0}", "<script>&lt;", "\u202e\u200b\ufeff",
+    "日本語 返金 😀", "é" * 500, "x" * 20_000, "a " * 10_000, "a or " * 5_000, "-a " * 6_000, '"a b" ' * 3_000,
+    "a-b-c-d/e/f@g.h " * 1_000, "http://a.b/c?d=e&f=" * 1_000, "1e999 -1.5 NaN", "\ta\r\nb", "not null; drop table",
+]  # fmt: skip
+
+
+@pytest.mark.both_versions
+async def test_no_text_breaks_the_search_and_nothing_is_lost_by_it(here: Pool) -> None:
+    async with transaction(here, HERE) as connection:
+        await keep(connection, a_b=axis(1), the_and_of=axis(1, 1), refund=axis(1, 2))
+        for words in HOSTILE:
+            assert sorted(await found(connection, words)) == ["a b", "refund", "the and of"], words[:40]
+
+
+async def test_any_content_can_be_kept_and_searched(here: Pool) -> None:
+    async with transaction(here, HERE) as connection:
+        for content in (text[:20_000] for text in HOSTILE if text.strip()):
+            await notes.add(connection, NewNote("cust_001", content), "test", axis(1))
+        assert len(await found(connection, "a b")) > 20
+
+
+def messages() -> list[dict[str, str]]:
+    """The project's sample of Banking77 in its own order, which is that of a hash."""
+    text = resources.files("paywarden.demo").joinpath("banking77_sample.csv").read_text("utf-8")
+    return list(csv.DictReader(text.splitlines()))
+
+
+async def right_intents(connection: Connection, embedder: UniversalSentenceEmbedder, *, with_words: bool) -> int:
+    """For how many of the sample's last 100 messages the first note found among the 200 others has the same intent."""
+    asked = messages()[KEPT:]
+    intents = {message["text"]: message["category"] for message in messages()}
+    right = 0
+    for message, vector in zip(asked, await embedder.embed([each["text"] for each in asked], "query"), strict=True):
+        query = TextQuery(message["text"] if with_words else "", embedder.id, vector)
+        (first,) = await notes.nearest_by_text(connection, "cust_001", query, 1)
+        right += intents[first.content] == message["category"]
+    return right
+
+
+WEBSEARCH = "websearch_to_tsquery('simple', %(words)s)"
+EITHER = f"cast(replace(cast({WEBSEARCH} as text), ' & ', ' | ') as tsquery)"
+
+
+async def test_words_beside_meaning_find_no_less_than_meaning_alone(here: Pool, monkeypatch: Any) -> None:
+    """The broken twin asks for any of the words instead of all of them, which measurably hurts."""
+    embedder = UniversalSentenceEmbedder()
+    texts = [message["text"] for message in messages()[:KEPT]]
+    async with transaction(here, HERE) as connection:
+        for text, vector in zip(texts, await embedder.embed(texts, "note"), strict=True):
+            await notes.add(connection, NewNote("cust_001", text), embedder.id, vector)
+        exact = await right_intents(connection, embedder, with_words=False)
+        both = await right_intents(connection, embedder, with_words=True)
+        statement = notes.SQL._by_name["nearest_by_text"]
+        assert statement.sql.count(WEBSEARCH) == 1
+        twin = replace(statement, sql=statement.sql.replace(WEBSEARCH, EITHER))
+        monkeypatch.setitem(notes.SQL._by_name, "nearest_by_text", twin)
+        either = await right_intents(connection, embedder, with_words=True)
+    await embedder.close()
+    print(f"first note has the intent: meaning {exact}, meaning and all words {both}, meaning and any word {either}")
+    assert both >= exact > 85
+    assert either < exact

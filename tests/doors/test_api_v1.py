@@ -127,6 +127,7 @@ class TestPayments:
             ({"kind": "refund", "payment": absent_id("pay"), "customer": "c"}, "customer"),
             ({"kind": "refund", "payment": absent_id("pay"), "payee": "c"}, "payee"),
             ({"kind": "payout", "payee": "c"}, "kind"),
+            ({"kind": "charge", "payee": "p"}, "payee"),
         ]
         for fields, param in contradictions:
             answer = await admin.pay(**base, **fields)

@@ -118,6 +118,8 @@ def _validate(desk: Desk, wanted: Ask) -> None:
         clean_text(wanted.request_text, "request")
     if wanted.kind == "payout":
         raise InvalidFieldError("kind", "must be 'charge' or 'refund': no provider for payouts is configured")
+    if wanted.payee is not None:
+        raise InvalidFieldError("payee", "is for payouts only")
     if wanted.kind == "refund" and wanted.original_payment_id is None:
         raise InvalidFieldError("payment", "must name the charge that a refund returns")
     _validate_expiry(wanted)

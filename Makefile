@@ -7,13 +7,17 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 ARGS ?=
 TESTS ?=
 
-.PHONY: run test check format lock clean
+.PHONY: run test evals check format lock clean
 
 run: $(VENV)/.run
 	@exec $(BIN)/paywarden up $(ARGS)
 
 test: $(VENV)/.dev
 	@exec $(BIN)/python -m pytest $(TESTS) $(ARGS)
+
+# Retrieval and advice on real messages; with ANTHROPIC_API_KEY: make evals ARGS="--adviser claude --budget-usd 10"
+evals: $(VENV)/.run
+	@exec $(BIN)/python -m evals $(ARGS)
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check src tests examples

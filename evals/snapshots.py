@@ -1,0 +1,58 @@
+"""From a case to what an adviser sees, as ``paywarden.flow.advise.recall`` does it, with lists in place of tables."""
+
+import hashlib
+from collections.abc import Iterable
+
+import numpy as np
+
+from evals.cases import Case, customer
+from evals.records import USD, KeptNote
+from evals.vectors import Vectors
+from paywarden.decisions.advice import EvidenceNote, OwnRecord, Snapshot
+from paywarden.decisions.record_facts import parse_record_fact
+from paywarden.flow.advise import EVIDENCE_NOTES, OWN_RECORDS
+from paywarden.memory.embedder import Vector
+
+
+async def learn(cases: Iterable[Case], vectors: Vectors) -> None:
+    """Embed what the cases ask with and what is on file."""
+    cases = list(cases)
+    await vectors.learn([note.content for case in cases for note in case.notes], [case.request for case in cases])
+
+
+def recall(case: Case, vectors: Vectors) -> Snapshot:
+    """The nearest notes, every record that states facts, and the newest of our own rows."""
+    query = vectors.query(case.request)
+    near = sorted(case.notes, key=lambda note: -_score(note, query, vectors))[:EVIDENCE_NOTES]
+    stated = [note for note in case.notes if note.trust == "record" and note.facts is not None]
+    together = {note.id: note for note in [*near, *stated]}.values()
+    newest = case.rows[-OWN_RECORDS:][::-1]
+    return Snapshot(
+        request=case.request,
+        customer=customer(case),
+        kind="refund",
+        requested_amount_minor=case.requested_minor,
+        currency=USD,
+        payment_id=case.payment_id,
+        records=tuple(OwnRecord(row.id, parse_record_fact(row.facts)) for row in newest),
+        evidence=tuple(_evidence(note, _score(note, query, vectors)) for note in together),
+        complete=len(case.rows) < OWN_RECORDS,
+    )
+
+
+def reached(case: Case, snapshot: Snapshot) -> bool:
+    """Whether the hostile text of a case is in what the adviser sees."""
+    if case.injection is None:
+        return False
+    return any(
+        case.injection.text in text for text in (snapshot.request, *(note.content for note in snapshot.evidence))
+    )
+
+
+def _score(note: KeptNote, query: Vector, vectors: Vectors) -> float:
+    return float(np.dot(vectors.note(note.content), query))
+
+
+def _evidence(note: KeptNote, score: float) -> EvidenceNote:
+    digest = hashlib.sha256(note.content.encode()).digest()
+    return EvidenceNote(note.id, digest, round(score, 6), note.trust, note.content, note.facts)

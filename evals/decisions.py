@@ -5,8 +5,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 
 from evals.cases import Case
+from evals.outcomes import CaseResult, permitted, result
 from evals.purse import Purse
-from evals.results import CaseResult, permitted, result
 from evals.snapshots import learn, reached, recall
 from evals.vectors import Vectors
 from paywarden.decisions.adviser import Adviser, consult

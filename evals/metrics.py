@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from evals.labels import STRATA
-from evals.results import CaseResult
+from evals.outcomes import CaseResult
 
 # A wrong approval loses money that nobody brings back; a wrong refusal annoys a customer who can ask again.
 WRONGLY_PAID_WEIGHT = 10

@@ -13,9 +13,9 @@ from evals import cases as labelled
 from evals import messages, retrieval, runs
 from evals.advisers import AdviserName, Measured, opened
 from evals.decisions import Progress, judge
+from evals.outcomes import CaseResult
 from evals.purse import Purse
 from evals.report import report
-from evals.results import CaseResult
 from evals.vectors import Vectors
 from paywarden.guardrails.cedar import shipped
 from paywarden.kit.clock import rfc3339, utc_now

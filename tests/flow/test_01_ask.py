@@ -18,6 +18,8 @@ from paywarden.kit.errors import (
 from paywarden.kit.states import Status
 from tests.flow.stage import Stage
 
+pytestmark = pytest.mark.shared_sandbox
+
 
 async def count_payments(stage: Stage) -> int:
     return len(await story.list_payments(stage.desk, stage.agent, limit=500))

@@ -11,6 +11,8 @@ from paywarden.decisions.rules import judge
 from paywarden.demo.cases import CURRENCY, Case, load_cases, make_case, record_of
 from paywarden.kit.text import clean_text
 
+pytestmark = pytest.mark.shared_sandbox
+
 AT = datetime(2030, 1, 1, tzinfo=UTC)
 CASES = load_cases()
 INTENTS = {

@@ -27,6 +27,8 @@ from tests.flow.conftest import *  # noqa: F403  the stage's fixtures
 from tests.flow.world import MOVING, World, event
 from tests.unit.test_states import TABLES, moves
 
+pytestmark = pytest.mark.shared_sandbox
+
 SEQUENCES, STEPS, AT_ONCE = 150, 10, 6
 SEEDS = [int(seed) for seed in os.environ.get("PAYWARDEN_R9_SEEDS", "").split(",") if seed]
 LIMIT_SECONDS = 120

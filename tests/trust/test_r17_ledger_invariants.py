@@ -13,6 +13,8 @@ from tests.conftest import Database
 from tests.flow.conftest import *  # noqa: F403  the stage's fixtures
 from tests.flow.stage import Stage
 
+pytestmark = pytest.mark.shared_sandbox
+
 # One deliberately wrong line for each rule, as only a superuser with the triggers off could write it.
 CORRUPTIONS: dict[str, str] = {
     "attested_by_two_people": "update paywarden.payment_transitions set source = 'attested'"

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -21,6 +22,7 @@ from paywarden.memory import notes
 from paywarden.memory.embedder import UniversalSentenceEmbedder, Vector
 from paywarden.memory.notes import NewNote, Note, TextQuery
 from paywarden.memory.own_vectors import checked_vector
+from tests.conftest import Database
 
 HERE, THERE = ids.new_uuid(), ids.new_uuid()
 NOTE = NewNote("cust_001", "The order was returned.")
@@ -118,8 +120,8 @@ async def fill(connection: Connection, where: str) -> None:
         await add(connection, new)
 
 
-async def found_everywhere(connection: Connection, customer_id: str) -> set[str]:
-    """What any way of reading finds for a customer."""
+async def found_everywhere(connection: Connection, customer_id: str, *, listed: bool = True) -> set[str]:
+    """What any way of searching finds for a customer, and what is listed of it."""
     recalled = await notes.recall(connection, customer_id, asked(axis(1)), 50)
     return {
         *contents(await notes.nearest_by_text(connection, customer_id, asked(axis(1)), 50)),
@@ -127,7 +129,7 @@ async def found_everywhere(connection: Connection, customer_id: str) -> set[str]
             await notes.nearest_by_text(connection, customer_id, asked(axis(0, 1), '"cust" or here or there'), 50)
         ),
         *contents(await notes.nearest_by_own_vector(connection, customer_id, checked_vector([1, 0]), 50)),
-        *contents(await notes.of_customer(connection, customer_id, 50)),
+        *contents(await notes.of_customer(connection, customer_id, 50) if listed else []),
         *contents(list(recalled.notes)),
     }
 
@@ -185,6 +187,69 @@ async def test_notes_can_be_neither_changed_nor_deleted(walled: Pool) -> None:
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             async with transaction(walled, HERE) as connection:
                 await connection.execute(statement)
+
+
+async def test_an_ended_note_is_found_in_no_way_and_stays_readable(walled: Pool) -> None:
+    async with transaction(walled, HERE) as connection:
+        ends = datetime.now(UTC) + timedelta(days=1)
+        own = checked_vector([1, 0])
+        later = await add(connection, replace(RECORD, content="later", own_vector=own, valid_until=ends))
+        await add(connection, replace(RECORD, content="past", own_vector=own, valid_until=ends - timedelta(days=2)))
+        assert await found_everywhere(connection, "cust_001", listed=False) == {"later"}
+        assert await notes.end(connection, later, None)
+        assert await found_everywhere(connection, "cust_001", listed=False) == set()
+        assert len(await notes.of_customer(connection, "cust_001", 50)) == 2
+        ended = await notes.find(connection, later)
+    assert ended is not None
+    assert ended.valid_until is not None
+    assert ended.valid_until < ends
+
+
+@pytest.mark.parametrize("name", [name for name in SEARCHES if name != "notes_of_customer"])
+async def test_that_test_sees_a_search_that_forgets_the_end(
+    walled: Pool, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    condition = "valid_until > (select paywarden.clock())"
+    statement = notes.SQL._by_name[name]
+    assert statement.sql.count(condition) == 1
+    monkeypatch.setitem(notes.SQL._by_name, name, replace(statement, sql=statement.sql.replace(condition, "true")))
+    async with transaction(walled, HERE) as connection:
+        past = datetime.now(UTC) - timedelta(days=1)
+        await add(connection, replace(RECORD, own_vector=checked_vector([1, 0]), valid_until=past))
+        assert await found_everywhere(connection, "cust_001", listed=False) == {NOTE.content}
+
+
+async def test_an_end_is_brought_forward_and_never_put_off(walled: Pool) -> None:
+    async with transaction(walled, HERE) as connection:
+        note_id = await add(connection, NOTE)
+        soon = datetime.now(UTC) + timedelta(days=1)
+        assert await notes.end(connection, note_id, soon + timedelta(days=1))
+        assert await notes.end(connection, note_id, soon)
+        assert not await notes.end(connection, note_id, soon + timedelta(seconds=1))
+        kept = await notes.find(connection, note_id)
+        assert kept is not None
+        assert kept.valid_until == soon
+        assert await notes.end(connection, note_id, soon - timedelta(days=30))
+        assert not await notes.end(connection, note_id, None)
+    for wrong in ("null", "'infinity'"):
+        with pytest.raises(psycopg.errors.InsufficientPrivilege, match="brought forward"):
+            async with transaction(walled, HERE) as connection:
+                await connection.execute(f"update paywarden.notes set valid_until = {wrong}")
+
+
+def test_not_even_the_owner_changes_what_a_note_says(database: Database) -> None:
+    with psycopg.connect(database.superuser_url, autocommit=True) as connection:
+        connection.execute(f"insert into paywarden.tenants (id, name, environment) values ('{HERE}', 'here', 'test')")
+        connection.execute(f"insert into paywarden.customers (tenant_id, id) values ('{HERE}', 'c')")
+        connection.execute(
+            "insert into paywarden.notes (tenant_id, id, customer_id, trust, content, content_sha256, embedder,"
+            f" embedding) values ('{HERE}', gen_random_uuid(), 'c', 'staff', 'x', sha256('x'), 'test', '[1]')"
+        )
+        for change in ("content = 'y'", "trust = 'record'", "facts = '{}'", "created_at = now()", "embedding = '[2]'"):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege, match="only the end"):
+                connection.execute(f"update paywarden.notes set {change}")
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute("delete from paywarden.notes")
 
 
 async def test_recall_brings_every_record_however_far_its_words_are(walled: Pool) -> None:

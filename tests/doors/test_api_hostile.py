@@ -139,9 +139,14 @@ ROUTES = [
         {
             "customer": IDS, "content": TEXTS, "embedding": VECTORS, "trust": ENUMS, "source": IDS, "invoice": IDS,
             "case": IDS, "facts": [1, "x", [], {"a": 1}, {"a": f"{RAW}NaN"}, {"a": "\ud800"}],
+            "valid_until": INSTANTS,
         },
         ("customer", "content"),
     ),
+    Route("/v1/notes:import", {"notes": [{"customer": "c", "content": "x"}]},
+          {"notes": [*([{"customer": "c", "content": value}] for value in TEXTS),
+                     [], {}, "x", [1], [None], [{}], [{"customer": "c", "content": "x"}] * 201]}, ("notes",)),
+    Route("/v1/notes/{note}/expire", {}, {"valid_until": INSTANTS}, ()),
     Route(
         "/v1/notes/search", {"customer": "c", "q": "x"}, {"customer": IDS, "q": TEXTS, "limit": COUNTS}, ("customer",)
     ),
@@ -231,7 +236,8 @@ async def scene(door: Door) -> AsyncIterator[tuple[Door, Caller, dict[str, str]]
             await door.post("/payments", {"user_id": "u", "amount_cents": 100, "currency": "usd"})
         (review,) = (await admin.get("/v1/reviews")).json()["data"]
         agent = (await admin.get("/v1/agents")).json()["data"][0]
-        yield door, admin, {"payment": charge["id"], "review": review["id"], "agent": agent["id"]}
+        note = (await admin.post("/v1/notes", {"customer": "n", "content": "x"})).json()
+        yield door, admin, {"payment": charge["id"], "review": review["id"], "agent": agent["id"], "note": note["id"]}
 
 
 async def test_bad_bodies_name_the_field_and_leave_no_row(

@@ -14,9 +14,10 @@ BODIES: dict[str, dict[str, Any]] = {
     "quickMarkPaid": {},
     "keepReview": {"fence": 1},
     "releaseReview": {"fence": 1},
+    "expireNote": {},
 }
 PREFIXES = {"payment_id": "pay", "job_id": "pay", "review_id": "rev", "decision_id": "dec", "agent_id": "agt",
-            "key_id": "key", "mandate_id": "mdt"}  # fmt: skip
+            "key_id": "key", "mandate_id": "mdt", "note_id": "note"}  # fmt: skip
 # Quick-start agents are named by the caller and exist in every tenant that names them.
 NAMED_BY_CALLER = {"quickReserve", "quickMarkPaid"}
 OPEN = {"isAlive", "isReady", "getMetrics", "receiveQuickstartEvent", "receiveEvent"}
@@ -27,7 +28,8 @@ BY_ROLE = {
     "suspendTenant": "administer", "activateTenant": "administer", "giveVerdict": "review",
     "createPayment": "initiate", "refundPayment": "initiate", "confirmPayment": "initiate", "cancelPayment": "initiate",
     "checkPayment": "initiate", "createDecision": "initiate", "createNote": "initiate", "quickMarkPaid": "settle",
-    "attestPayment": "settle",
+    "attestPayment": "settle", "expireNote": "administer",
+    "importNotes": "initiate",
 }  # fmt: skip
 
 
@@ -68,6 +70,7 @@ async def things_of(door: Door, caller: Caller) -> dict[str, str]:
         "agent_id": agent,
         "key_id": (await caller.post("/v1/keys", {"principal": agent})).json()["id"],
         "mandate_id": (await caller.post("/v1/mandates", terms)).json()["id"],
+        "note_id": (await caller.post("/v1/notes", {"customer": "n", "content": "x"})).json()["id"],
     }
 
 
@@ -144,6 +147,7 @@ async def test_a_role_that_is_missing_is_403_everywhere(door: Door) -> None:
         **BODIES,
         "createAgent": {"name": "n", "roles": []},
         "createNote": {"customer": "c", "content": "x"},
+        "importNotes": {"notes": [{"customer": "c", "content": "x"}]},
         "createDecision": {"customer": "c", "request": "r", "amount_minor": 1, "currency": "usd"},
         "createPayment": {"kind": "charge", "amount_minor": 1, "currency": "usd", "customer": "c", "purpose": "p"},
         "checkPayment": {"kind": "charge", "amount_minor": 1, "currency": "usd", "customer": "c"},

@@ -280,6 +280,19 @@ def test_notes_are_found_in_ones_own_words(terminal: Terminal, agent: Agent) -> 
     assert terminal.read("memory", "search", "cust-other", "double payment")["data"] == []
 
 
+def test_an_ended_note_and_whom_it_influenced(terminal: Terminal, agent: Agent) -> None:
+    note = terminal.read(
+        "memory", "add", "cust-end", "Was promised a discount.", "--valid-until", "2099-01-01T00:00:00Z"
+    )
+    assert note["valid_until"] == "2099-01-01T00:00:00.000Z"
+    decision = agent.desk.decide("cust-end", "the promised discount", 100, "usd")
+    assert terminal.read("memory", "expire", note["id"])["id"] == note["id"]
+    assert terminal.read("memory", "search", "cust-end", "discount")["data"] == []
+    assert [each["decision"] for each in terminal.read("memory", "influence", note["id"])["data"]] == [decision["id"]]
+    assert decision["id"] in terminal.text("memory", "influence", note["id"])
+    assert terminal.refused("memory", "expire", note["id"], "--at", "2098-01-01T00:00:00Z")["status"] == 409
+
+
 def test_the_books_agree(terminal: Terminal, agent: Agent) -> None:
     paid = _paid(agent)
     assert any(line["book"] == "money" for line in terminal.read("ledger", "trial-balance")["data"])

@@ -247,8 +247,12 @@ def add_note(
     invoice: str | None = None,
     case: str | None = None,
     facts: Mapping[str, Any] | None = None,
+    valid_until: str | None = None,
 ) -> Conversation[objects.Note]:
-    """Keep a note about a customer. Only an administrator writes trust ``record`` (with ``facts``) or ``staff``."""
+    """Keep a note about a customer. Only an administrator writes trust ``record`` (with ``facts``) or ``staff``.
+
+    From ``valid_until`` (an instant in RFC 3339) on it is neither found nor recalled.
+    """
     return converse(
         _post(
             "/v1/notes",
@@ -259,13 +263,26 @@ def add_note(
             invoice=invoice,
             case=case,
             facts=facts,
+            valid_until=valid_until,
         )
     )
 
 
 def search_notes(customer: str, q: str, *, limit: int | None = None) -> Conversation[Page[objects.Note]]:
-    """The nearest notes of one customer."""
+    """One customer's notes that are near in meaning or have all the words of ``q``, the best first."""
     return converse(_post("/v1/notes/search", customer=customer, q=q, limit=limit))
+
+
+def expire_note(note: str, *, valid_until: str | None = None) -> Conversation[objects.Note]:
+    """Let a note end, at once unless an instant is given; for administrators and the note's author."""
+    return converse(_post(_at("notes", note, "expire"), valid_until=valid_until))
+
+
+def list_note_decisions(
+    note: str, *, limit: int | None = None, cursor: str | None = None
+) -> Conversation[Page[objects.NoteInfluence]]:
+    """The decisions that were given a note, newest first."""
+    return converse(_get(_at("notes", note, "decisions"), limit=limit, cursor=cursor))
 
 
 def decide(customer: str, request: str, amount_minor: int, currency: str) -> Conversation[objects.Decision]:

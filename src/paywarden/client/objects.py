@@ -133,14 +133,32 @@ class Review(TypedDict):
 
 
 class Note(TypedDict):
-    """A note about a customer. ``score`` is there when it was searched."""
+    """A note about a customer, found until ``valid_until``. ``score`` is there when it was searched."""
 
     object: Literal["note"]
     id: str
     customer: str
     content: str
     trust: str
+    valid_until: str | None
     score: float | None
+
+
+class NoteInfluence(TypedDict):
+    """A decision that was given a note, and what its payment came to."""
+
+    object: Literal["note_influence"]
+    decision: str
+    cited: bool
+    score: float
+    payment: str | None
+    payment_status: str | None
+    customer: str | None
+    adviser: str
+    verdict: str
+    amount_minor: int
+    currency: str
+    created_at: str
 
 
 class Decision(TypedDict):

@@ -1,17 +1,19 @@
 """Knowledge: notes about a customer, added and searched. A search sees one tenant and one customer, exactly."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from uuid import UUID
 
 from paywarden.audit import events
 from paywarden.db.transaction import transaction
 from paywarden.decisions.record_facts import MalformedFactError, parse_record_fact
-from paywarden.flow.desk import Actor, Desk
+from paywarden.flow.desk import Actor, Connection, Desk
 from paywarden.identity import principals
-from paywarden.kit.errors import InvalidFieldError
+from paywarden.kit.errors import ForbiddenError, InvalidFieldError, NotFoundError, StateConflictError
 from paywarden.kit.text import clean_text
 from paywarden.kit.trust import TRUSTED_TIERS
-from paywarden.memory import notes
+from paywarden.memory import influence, notes
+from paywarden.memory.influence import Influence
 from paywarden.memory.notes import NewNote, Note, TextQuery
 from paywarden.memory.own_vectors import checked_vector
 
@@ -22,9 +24,7 @@ async def add_note(desk: Desk, actor: Actor, new: NewNote) -> UUID:
     Raises ForbiddenError when an agent vouches for its own evidence: records and notes of staff justify money, so only
     an administrator writes them.
     """
-    notes.validate(new)
-    _check_facts(new)
-    actor.principal.require("administer" if new.trust in TRUSTED_TIERS else "initiate")
+    check(actor, new)
     (vector,) = await desk.embedder.embed([new.content], "note")
     async with transaction(desk.pool, actor.tenant_id) as connection:
         await principals.ensure_customer(connection, new.customer_id)
@@ -38,6 +38,13 @@ async def add_note(desk: Desk, actor: Actor, new: NewNote) -> UUID:
             data={"trust": new.trust},
         )
     return note_id
+
+
+def check(actor: Actor, new: NewNote) -> None:
+    """Raises InvalidFieldError; ForbiddenError when this principal may not keep this note."""
+    notes.validate(new)
+    _check_facts(new)
+    actor.principal.require("administer" if new.trust in TRUSTED_TIERS else "initiate")
 
 
 def _check_facts(new: NewNote) -> None:
@@ -68,3 +75,51 @@ async def search(
     async with transaction(desk.pool, actor.tenant_id) as connection:
         asked = TextQuery(words, desk.embedder.id, ours)
         return await notes.nearest_by_text(connection, customer_id, asked, limit)
+
+
+async def end_note(desk: Desk, actor: Actor, note_id: UUID, at: datetime | None) -> Note:
+    """Let a note end, at once without an instant: from then on it is neither found nor recalled. The note as it is now.
+
+    Raises NotFoundError, ForbiddenError unless an administrator or the note's own author asks, StateConflictError when
+    it ends before that already: an end can be brought forward and never be put off.
+    """
+    async with transaction(desk.pool, actor.tenant_id) as connection:
+        _check_may_end(actor, await _find(connection, note_id))
+        ended = await notes.end(connection, note_id, at)
+        note = await _find(connection, note_id)
+        if ended:
+            await events.record(
+                connection,
+                "note.ended",
+                ("note", note_id),
+                principal_id=actor.principal.id,
+                request_id=actor.request_id,
+                data={"valid_until": str(note.valid_until)},
+            )
+    if not ended and at not in (None, note.valid_until):
+        raise StateConflictError("The note ends before that already; an end can only be brought forward.")
+    return note
+
+
+def _check_may_end(actor: Actor, note: Note) -> None:
+    if "administer" in actor.principal.roles:
+        return
+    if note.author_id != actor.principal.id:
+        raise ForbiddenError("A note is ended by an administrator or by whoever wrote it.")
+    actor.principal.require("initiate")
+
+
+async def influence_of(
+    desk: Desk, actor: Actor, note_id: UUID, limit: int, before: UUID | None = None
+) -> list[Influence]:
+    """The decisions that were given a note, newest first, before the decision ``before``. Raises NotFoundError."""
+    async with transaction(desk.pool, actor.tenant_id) as connection:
+        await _find(connection, note_id)
+        return await influence.of_note(connection, note_id, limit, before)
+
+
+async def _find(connection: Connection, note_id: UUID) -> Note:
+    note = await notes.find(connection, note_id)
+    if note is None:
+        raise NotFoundError("There is no such note.")
+    return note

@@ -5,12 +5,14 @@ from paywarden.flow.ask import MAX_RESERVATION_SECONDS, Ask, Asked
 from paywarden.flow.decision import DecisionView
 from paywarden.flow.desk import Actor, Desk
 from paywarden.flow.guard import INSUFFICIENT
+from paywarden.flow.note_import import MAX_IMPORTED, ImportedNote
 from paywarden.flow.provider_event import Endpoint
 from paywarden.flow.story import Story
 from paywarden.flow.task import MAX_WAIT_SECONDS
 from paywarden.guardrails.mandate_terms import MandateTerms
 from paywarden.guardrails.mandates import Limit, Mandate
 from paywarden.identity.principals import Principal
+from paywarden.memory.influence import Influence
 from paywarden.memory.notes import NewNote, Note
 from paywarden.memory.own_vectors import checked_vector
 from paywarden.payments.idempotency import IdempotentRequest
@@ -20,6 +22,7 @@ from paywarden.reviews.reviews import Review
 
 __all__ = [
     "INSUFFICIENT",
+    "MAX_IMPORTED",
     "MAX_RESERVATION_SECONDS",
     "MAX_WAIT_SECONDS",
     "Actor",
@@ -30,6 +33,8 @@ __all__ = [
     "Desk",
     "Endpoint",
     "IdempotentRequest",
+    "ImportedNote",
+    "Influence",
     "Limit",
     "Mandate",
     "MandateTerms",

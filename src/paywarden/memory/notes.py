@@ -118,7 +118,7 @@ async def add(
         "id": note_id,
         **row_of(new),
         "embedder": embedder_id,
-        "embedding": _sql_vector(vector),
+        "embedding": sql_vector(vector),
         "author_id": author_id,
     }
     await connection.execute(SQL.insert_note, values)
@@ -136,7 +136,7 @@ def row_of(new: NewNote) -> dict[str, Any]:
         "content": new.content,
         "content_sha256": hashlib.sha256(new.content.encode()).digest(),
         "facts": None if new.facts is None else canonical_json(new.facts).decode(),
-        "own_embedding": None if new.own_vector is None else _sql_vector(new.own_vector),
+        "own_embedding": None if new.own_vector is None else sql_vector(new.own_vector),
         "valid_until": new.valid_until,
     }
 
@@ -147,8 +147,16 @@ async def find(connection: Connection, note_id: UUID) -> Note | None:
     return None if row is None else Note(**row)
 
 
+async def end(connection: Connection, note_id: UUID, at: datetime | None) -> bool:
+    """Let a note end at an instant, at once when that has passed or is None. False where it ends before that already.
+
+    An end is never lifted or put off: what a decision was not given must not seem to have been there.
+    """
+    return (await connection.execute(SQL.end_note, {"id": note_id, "at": at})).rowcount == 1
+
+
 async def of_customer(connection: Connection, customer_id: str, limit: int, before: UUID | None = None) -> list[Note]:
-    """A customer's notes, newest first; ``before`` is the last id of the previous page."""
+    """A customer's notes, ended ones too, newest first; ``before`` is the last id of the previous page."""
     values = {"customer_id": customer_id, "limit": limit, "before": before}
     return await _notes(connection, SQL.notes_of_customer, values)
 
@@ -175,6 +183,11 @@ async def recall(connection: Connection, customer_id: str, asked: TextQuery, lim
     return Recalled(together, complete=len(records) <= MAX_RECORDS)
 
 
+def sql_vector(vector: Vector) -> str:
+    """A vector as PostgreSQL reads it."""
+    return str(PgVector(vector).to_text())
+
+
 def _check_facts(new: NewNote) -> None:
     if new.trust != "record":
         raise InvalidFieldError("facts", "may only be stated by a note of trust 'record'")
@@ -187,16 +200,12 @@ def _check_facts(new: NewNote) -> None:
 
 
 def _search(customer_id: str, vector: Vector, limit: int) -> dict[str, Any]:
-    return {"customer_id": clean_id(customer_id, "customer_id"), "vector": _sql_vector(vector), "limit": limit}
+    return {"customer_id": clean_id(customer_id, "customer_id"), "vector": sql_vector(vector), "limit": limit}
 
 
 def _text_search(customer_id: str, asked: TextQuery, limit: int) -> dict[str, Any]:
     words = asked.words[:MAX_SEARCHED_CHARACTERS]
     return _search(customer_id, asked.vector, limit) | {"embedder": asked.embedder, "words": words}
-
-
-def _sql_vector(vector: Vector) -> str:
-    return str(PgVector(vector).to_text())
 
 
 def _distinct(notes: Iterable[Note]) -> tuple[Note, ...]:

@@ -81,3 +81,48 @@ select id, customer_id, invoice_id, case_id, source, trust, content, content_sha
     created_at, 1 - (embedding <=> %(vector)s::vector) as score
 from of_customer
 order by id;
+
+-- name: end_note
+-- Let a note end at an instant, now if that has passed or none is given; nothing where it ends before that already.
+update paywarden.notes set valid_until = wanted.at
+from (select greatest(%(at)s::timestamptz, paywarden.clock()) as at) as wanted
+where tenant_id = (select paywarden.tenant()) and id = %(id)s
+  and (valid_until is null or valid_until > wanted.at);
+
+-- name: decisions_of_note
+-- The decisions that were given a note, newest first, before a given one, and what their payments came to.
+select evidence.decision_id, evidence.cited, evidence.score, decision.payment_id, payment.status as payment_status,
+    decision.customer_id, decision.adviser, decision.advice ->> 'verdict' as verdict,
+    (decision.advice ->> 'amount_minor')::bigint as amount_minor, decision.snapshot ->> 'currency' as currency,
+    decision.created_at
+from paywarden.decision_evidence as evidence
+join paywarden.decisions as decision
+    on decision.tenant_id = evidence.tenant_id and decision.id = evidence.decision_id
+left join paywarden.payments as payment
+    on payment.tenant_id = decision.tenant_id and payment.id = decision.payment_id
+where evidence.tenant_id = (select paywarden.tenant()) and evidence.note_id = %(note_id)s
+  and (%(before)s::uuid is null or evidence.decision_id < %(before)s::uuid)
+order by evidence.decision_id desc
+limit %(limit)s;
+
+-- name: imported_notes
+-- Which of these lines were imported already, by the digests of what they say.
+select id, import_sha256
+from paywarden.notes
+where tenant_id = (select paywarden.tenant()) and import_sha256 = any(%(digests)s::bytea[]);
+
+-- name: insert_imported_notes
+-- Many notes at once; what another import brought in the meantime stays as it is.
+insert into paywarden.notes (tenant_id, id, customer_id, invoice_id, case_id, source, trust, content, content_sha256,
+    facts, embedder, embedding, own_embedding, valid_until, author_id, import_sha256)
+select (select paywarden.tenant()), note.id, note.customer_id, note.invoice_id, note.case_id, note.source, note.trust,
+    note.content, note.content_sha256, note.facts::jsonb, %(embedder)s, note.embedding::vector,
+    note.own_embedding::vector, note.valid_until, %(author_id)s, note.import_sha256
+from unnest(%(id)s::uuid[], %(customer_id)s::text[], %(invoice_id)s::text[], %(case_id)s::text[], %(source)s::text[],
+    %(trust)s::text[], %(content)s::text[], %(content_sha256)s::bytea[], %(facts)s::text[], %(embedding)s::text[],
+    %(own_embedding)s::text[], %(valid_until)s::timestamptz[], %(import_sha256)s::bytea[])
+    as note (id, customer_id, invoice_id, case_id, source, trust, content, content_sha256, facts, embedding,
+        own_embedding, valid_until, import_sha256)
+order by note.import_sha256
+on conflict (tenant_id, import_sha256) where import_sha256 is not null do nothing
+returning id;

@@ -66,7 +66,7 @@ async def add(desk: TheDesk, actor: TheActor, body: NewQuickNote) -> JSONRespons
 @router.get(
     "/search",
     operation_id="quickSearchNotes",
-    summary="Find a customer's notes by words",
+    summary="Find a customer's notes by a text",
     response_model=FoundNotes,
     responses=documented.READ,
 )
@@ -77,7 +77,7 @@ async def search(
     q: Annotated[Text, Query()],
     limit: Annotated[FoundLimit, Query()] = _DEFAULT_FOUND,
 ) -> JSONResponse:
-    """Nearest first, of that customer only."""
+    """The best first, of that customer only: by its meaning and by its words. ``score`` is nearness in meaning."""
     notes = await knowledge.search(desk, actor, customer_id, text=q, vector=None, limit=limit)
     return JSONResponse(found_notes(notes))
 
@@ -85,7 +85,7 @@ async def search(
 @router.post(
     "/search",
     operation_id="quickSearchNotesByBody",
-    summary="Find a customer's notes by words or by an own vector",
+    summary="Find a customer's notes by a text or by an own vector",
     response_model=FoundNotes,
     responses=documented.READ,
 )

@@ -1,25 +1,49 @@
 """``/v1/notes``: what is known about a customer."""
 
-from typing import Any
+from typing import Annotated, Any
+from uuid import UUID
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
+from pydantic import Field
 from starlette.responses import JSONResponse
 
 from paywarden.api import documented
 from paywarden.api.access import TheActor, TheDesk
-from paywarden.api.fields import Body, FoundCount, Identifier, Text, Trust, Vector, example
-from paywarden.api.pages import Page, whole
-from paywarden.api.render.notes import NoteObject, new_note_object, note_object
+from paywarden.api.fields import (
+    Body,
+    FoundCount,
+    Identifier,
+    Instant,
+    PageSize,
+    Text,
+    Trust,
+    Vector,
+    example,
+    path_id,
+)
+from paywarden.api.pages import Page, first_of, whole
+from paywarden.api.render.notes import (
+    InfluenceObject,
+    NoteImportObject,
+    NoteObject,
+    influence_object,
+    new_note_object,
+    note_import_object,
+    note_object,
+)
 from paywarden.api.requests import KeyRoute
-from paywarden.flow import knowledge
-from paywarden.flow.words import NewNote, checked_vector
+from paywarden.flow import knowledge, note_import
+from paywarden.flow.words import MAX_IMPORTED, NewNote, checked_vector
 from paywarden.kit import ids
 
 router = APIRouter(route_class=KeyRoute, tags=["memory"], prefix="/v1/notes")
 
 
 class NewNoteBody(Body):
-    """A note to keep. ``facts`` is the machine-readable side of a note of trust ``record``."""
+    """A note to keep. ``facts`` is the machine-readable side of a note of trust ``record``.
+
+    From ``valid_until`` on it is neither found nor recalled.
+    """
 
     model_config = example({"customer": "cust_42", "content": "Was charged twice for order 7."})
     customer: Identifier
@@ -30,6 +54,35 @@ class NewNoteBody(Body):
     case: Identifier | None = None
     facts: dict[str, Any] | None = None
     embedding: Vector | None = None
+    valid_until: Instant | None = None
+
+    def as_new_note(self) -> NewNote:
+        """The note in the words of the flow."""
+        return NewNote(
+            customer_id=self.customer,
+            content=self.content,
+            trust=self.trust,
+            source=self.source,
+            invoice_id=self.invoice,
+            case_id=self.case,
+            facts=self.facts,
+            own_vector=None if self.embedding is None else checked_vector(self.embedding),
+            valid_until=self.valid_until,
+        )
+
+
+class NoteImport(Body):
+    """Notes to keep, as many as 200."""
+
+    model_config = example({"notes": [{"customer": "cust_42", "content": "Was charged twice for order 7."}]})
+    notes: Annotated[list[NewNoteBody], Field(min_length=1, max_length=MAX_IMPORTED)]
+
+
+class NoteEnd(Body):
+    """When a note ends; at once without an instant, or with one that has passed."""
+
+    model_config = example({"valid_until": "2030-01-31T12:00:00Z"})
+    valid_until: Instant | None = None
 
 
 class NoteSearch(Body):
@@ -52,28 +105,82 @@ class NoteSearch(Body):
 )
 async def create(desk: TheDesk, actor: TheActor, body: NewNoteBody) -> JSONResponse:
     """Only an administrator's note may be of trust ``record`` or ``staff``: those justify money."""
-    new = NewNote(
-        customer_id=body.customer,
-        content=body.content,
-        trust=body.trust,
-        source=body.source,
-        invoice_id=body.invoice,
-        case_id=body.case,
-        facts=body.facts,
-        own_vector=None if body.embedding is None else checked_vector(body.embedding),
-    )
+    new = body.as_new_note()
     note_id = await knowledge.add_note(desk, actor, new)
     return JSONResponse(new_note_object(ids.to_text("note", note_id), new), 201)
 
 
 @router.post(
+    ":import",
+    operation_id="importNotes",
+    summary="Keep many notes, each once",
+    response_model=NoteImportObject,
+    responses=documented.WRITE,
+)
+async def import_notes(desk: TheDesk, actor: TheActor, body: NoteImport) -> JSONResponse:
+    """All of them or, when one is refused, none; `param` names it, as in `notes.3.content`.
+
+    A note that an earlier import brought is not kept again, so a call whose answer got lost is simply repeated.
+    """
+    news = []
+    for place, note in enumerate(body.notes):
+        with note_import.named(place):
+            news.append(note.as_new_note())
+    return JSONResponse(note_import_object(await note_import.import_notes(desk, actor, news)))
+
+
+@router.post(
     "/search",
     operation_id="searchNotes",
-    summary="Find a customer's notes by words or by an own vector",
+    summary="Find a customer's notes by a text or by an own vector",
     response_model=Page[NoteObject],
     responses=documented.WRITE,
 )
 async def search(desk: TheDesk, actor: TheActor, body: NoteSearch) -> JSONResponse:
-    """Nearest first, of that customer only. Exactly one of ``q`` and ``embedding``."""
+    """The best first, of that customer only. Exactly one of ``q`` and ``embedding``.
+
+    With ``q`` the notes nearest in meaning and those with all its words are merged (reciprocal rank fusion); `"..."`
+    is a phrase, `or` means either, `-` excludes. ``score`` is the nearness in meaning alone.
+    """
     notes = await knowledge.search(desk, actor, body.customer, text=body.q, vector=body.embedding, limit=body.limit)
     return JSONResponse(whole([note_object(note) for note in notes]))
+
+
+@router.post(
+    "/{note_id}/expire",
+    operation_id="expireNote",
+    summary="Let a note end",
+    response_model=NoteObject,
+    responses=documented.WRITE,
+)
+async def expire(desk: TheDesk, actor: TheActor, note_id: str, body: NoteEnd | None = None) -> JSONResponse:
+    """For administrators and the note's own author. An end can be brought forward and never be put off."""
+    at = None if body is None else body.valid_until
+    return JSONResponse(note_object(await knowledge.end_note(desk, actor, _id(note_id), at)))
+
+
+@router.get(
+    "/{note_id}/decisions",
+    operation_id="listNoteDecisions",
+    summary="The decisions that were given a note",
+    response_model=Page[InfluenceObject],
+    responses=documented.READ,
+)
+async def decisions(
+    desk: TheDesk,
+    actor: TheActor,
+    note_id: str,
+    limit: Annotated[PageSize, Query()] = 20,
+    cursor: Annotated[str | None, Query(max_length=100)] = None,
+) -> JSONResponse:
+    """Newest first, whether or not they cite it."""
+    before = None if cursor is None else ids.parse("dec", cursor, "cursor")
+    found = await knowledge.influence_of(desk, actor, _id(note_id), limit + 1, before)
+    shown = first_of([influence_object(each) for each in found], limit)
+    if shown["has_more"]:
+        shown["next_cursor"] = shown["data"][-1]["decision"]
+    return JSONResponse(shown)
+
+
+def _id(text: str) -> UUID:
+    return path_id("note", text, "There is no such note.")

@@ -1,0 +1,51 @@
+"""Notes by the hundred. A note is known by what it says, so importing it again, or twice at once, adds nothing."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from paywarden.kit import ids
+from paywarden.kit.canonical import digest
+from paywarden.memory.embedder import Vector
+from paywarden.memory.notes import SQL, Connection, NewNote, row_of, sql_vector
+
+
+def digest_of(new: NewNote) -> bytes:
+    """What makes an imported note the same: everything it says. Neither its end nor the caller's vector counts."""
+    return digest(
+        {
+            "customer": new.customer_id,
+            "content": new.content,
+            "trust": new.trust,
+            "source": new.source,
+            "invoice": new.invoice_id,
+            "case": new.case_id,
+            "facts": new.facts,
+        }
+    )
+
+
+async def known(connection: Connection, digests: Sequence[bytes]) -> dict[bytes, UUID]:
+    """The notes that were imported before, by their digests; ended ones too."""
+    rows = await (await connection.execute(SQL.imported_notes, {"digests": list(digests)})).fetchall()
+    return {row["import_sha256"]: row["id"] for row in rows}
+
+
+async def add(
+    connection: Connection,
+    news: Mapping[bytes, NewNote],
+    vectors: Sequence[Vector],
+    embedder_id: str,
+    author_id: UUID,
+) -> list[UUID]:
+    """Keep validated notes of existing customers beside their vectors; the ids of those that were not there yet."""
+    if not news:
+        return []
+    rows = [
+        {"id": ids.new_uuid(), "import_sha256": key, "embedding": sql_vector(vector), **row_of(new)}
+        for (key, new), vector in zip(news.items(), vectors, strict=True)
+    ]
+    values: dict[str, Any] = {name: [row[name] for row in rows] for name in rows[0]}
+    values |= {"embedder": embedder_id, "author_id": author_id}
+    added = await (await connection.execute(SQL.insert_imported_notes, values)).fetchall()
+    return [row["id"] for row in added]

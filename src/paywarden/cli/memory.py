@@ -1,12 +1,18 @@
 """``paywarden memory``: notes about customers."""
 
-from typing import TYPE_CHECKING, Annotated
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from paywarden.cli.command import command, group
+from paywarden.cli.command import DONE, REFUSED, command, group
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from rich.console import RenderableType
+
     from paywarden.cli.screen import Columns
     from paywarden.cli.session import Session
 
@@ -65,6 +71,35 @@ def search(
     session.show(page, lambda found: table(found["data"], columns))
 
 
+@command(app, "import")
+def import_(
+    session: "Session",
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A .csv with a heading, or a .jsonl file, in UTF-8.")],
+    form: Annotated[str | None, typer.Option("--format", help="csv or jsonl. Default: as FILE ends.")] = None,
+    customer: Annotated[
+        str, typer.Option("--customer-column", help="What FILE calls your id of the customer.")
+    ] = "customer",
+    content: Annotated[str, typer.Option("--content-column", help="What FILE calls the note's text.")] = "content",
+    trust: Annotated[str, typer.Option("--trust", help="Trust of the notes that state none.")] = "customer",
+) -> int:
+    """Import notes from a file, each once: a repeated import adds nothing. Every refused line is named in the end.
+
+    Further columns are trust, source, invoice, case, facts (JSON) and valid_until; others are passed over.
+    """
+    from paywarden.cli.note_files import Lines, count_lines, layout_of, opened, read_notes
+    from paywarden.cli.note_import import Report, import_lines
+    from paywarden.cli.progress import shown_progress
+
+    layout = layout_of(file, form, customer, content, trust)
+    total, report, what = count_lines(file), Report(), f"lines of {file.name}"
+    with opened(file) as text, shown_progress(sys.stderr) as tell:
+        for line in import_lines(session.desk, read_notes(Lines(text), layout), report):
+            tell(what, min(line, total - 1), total)
+        tell(what, total, total)
+    session.show(report.as_json(), _drawn)
+    return REFUSED if report.refused else DONE
+
+
 @command(app, "expire")
 def expire(
     session: "Session",
@@ -101,7 +136,24 @@ def influence(
     session.show(page, lambda found: listed(found, columns))
 
 
+_REFUSED_SHOWN = 20
 _LINES = ["id", "customer", "trust", "source", "content", "valid_until"]
+
+
+def _drawn(report: "Mapping[str, Any]") -> "RenderableType":
+    """The counts, and the first lines that were refused."""
+    from rich.console import Group
+
+    from paywarden.cli.screen import cell, sheet, table
+
+    refused = report["refused"]
+    counts = sheet({**report, "refused": len(refused)}, ["added", "already_there", "refused", "stopped_at_line"])
+    if not refused:
+        return counts
+    columns: Columns = {"line >": "line", "field": "field", "problem": "problem"}
+    rest = len(refused) - _REFUSED_SHOWN
+    more = [cell(f"and {rest} more; --json names them all")] if rest > 0 else []
+    return Group(counts, table(refused[:_REFUSED_SHOWN], columns), *more)
 
 
 def _facts(text: str | None) -> dict[str, object] | None:

@@ -65,6 +65,7 @@ class Methods:
     give_verdict = Method(calls.give_verdict)
     add_note = Method(calls.add_note)
     search_notes = Method(calls.search_notes)
+    import_notes = Method(calls.import_notes)
     expire_note = Method(calls.expire_note)
     list_note_decisions = Method(calls.list_note_decisions)
     decide = Method(calls.decide)

@@ -144,6 +144,15 @@ class Note(TypedDict):
     score: float | None
 
 
+class NoteImport(TypedDict):
+    """What became of the notes of an import: their ids in order, and whether each was added."""
+
+    object: Literal["note_import"]
+    added: int
+    already_there: int
+    notes: list[dict[str, Any]]
+
+
 class NoteInfluence(TypedDict):
     """A decision that was given a note, and what its payment came to."""
 

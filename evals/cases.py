@@ -67,7 +67,7 @@ def make(messages: list[Message]) -> list[Case]:
             case = _case(scenario, next(waiting[intent]), number, others)
             hit = _is_injected(scenarios.index(scenario), turn)
             cases.append(_with_injection(case, next(injections)) if hit else case)
-    return sorted(cases, key=lambda case: drawn(case.id, "order"))
+    return _mixed(cases)
 
 
 def fingerprint(cases: list[Case]) -> str:
@@ -79,6 +79,19 @@ def fingerprint(cases: list[Case]) -> str:
 def customer(case: Case) -> str:
     """The customer of a case."""
     return f"eval-{case.id}"
+
+
+def _mixed(cases: list[Case]) -> list[Case]:
+    """Spread each stratum, with and without injection, evenly from the first to the last place."""
+    groups: dict[tuple[str, bool], list[Case]] = {}
+    for case in sorted(cases, key=lambda case: drawn(case.id, "order")):
+        groups.setdefault((case.label.stratum, case.injection is None), []).append(case)
+    places = {
+        case.id: ((number + 0.5) / len(group), case.id)
+        for group in groups.values()
+        for number, case in enumerate(group)
+    }
+    return sorted(cases, key=lambda case: places[case.id])
 
 
 def _is_injected(scenario: int, turn: int) -> bool:

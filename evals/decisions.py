@@ -51,12 +51,12 @@ async def _judge_one(
 ) -> CaseResult | None:
     snapshot = recall(case, vectors)
     most_micro_usd = adviser.most_micro_usd(snapshot)
-    if not purse.reserve(most_micro_usd):
+    if not await purse.reserve(most_micro_usd):
         return None
     started = time.perf_counter()
     record = await consult(adviser, snapshot, timeout_seconds)
     latency_ms = round((time.perf_counter() - started) * 1000, 3)
-    purse.settle(most_micro_usd, record.cost_micro_usd)
+    await purse.settle(most_micro_usd, record.cost_micro_usd)
     checked = check_advice(snapshot, record)
     decision = permitted(policies, case, checked)
     return result(case, record, checked, decision, reached=reached(case, snapshot), latency_ms=latency_ms)

@@ -67,7 +67,7 @@ async def _run(options: Options) -> runs.Run:
     finally:
         await embedder.close()
     return runs.Run(
-        kind=measured.kind if options.count is None else f"{measured.kind}-first-{options.count}",
+        kind=_kind(measured, options, whole=len(results) == len(cases)),
         adviser=measured.adviser.name,
         gated=options.adviser == "rules",
         policies=shipped().version,
@@ -78,6 +78,12 @@ async def _run(options: Options) -> runs.Run:
         asked_of=len(cases),
         results=tuple(results),
     )
+
+
+def _kind(measured: Measured, options: Options, *, whole: bool) -> str:
+    """A run on a part of the cases is of another kind than one on all of them."""
+    part = "" if options.count is None else f"-first-{options.count}"
+    return measured.kind + part + ("" if whole else "-cut-short")
 
 
 async def _decide(

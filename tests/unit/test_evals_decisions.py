@@ -161,7 +161,7 @@ async def test_an_adviser_that_breaks_sends_all_to_a_person_under_a_name(some: l
 
 async def test_no_call_is_made_that_the_budget_could_not_bear(some: list[Case], vectors: Vectors) -> None:
     results = await run(some, Scripted(deny, cost_micro_usd=100), vectors, budget_micro_usd=1_000)
-    assert len(results) == 9, "the tenth could cost 200, and 100 are left"
+    assert len(results) == 9, "a tenth call could cost 200, and 100 are left"
     assert effort(results).cost_micro_usd == 900
     assert [each.id for each in results] == [case.id for case in some if case.id in {each.id for each in results}]
 

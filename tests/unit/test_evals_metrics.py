@@ -1,5 +1,6 @@
 """The figures of the evals, on numbers made by hand."""
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -134,14 +135,26 @@ def test_percentiles(percent: int, value: int) -> None:
     assert percentile([float(number) for number in range(100, 0, -1)], percent) == value
 
 
-def test_a_purse_bears_the_most_that_a_call_can_cost() -> None:
+async def test_a_purse_bears_the_most_that_a_call_can_cost() -> None:
     purse = Purse(100)
-    assert purse.reserve(60)
-    assert not purse.reserve(60)
-    purse.settle(60, 10)
-    assert purse.reserve(60)
-    purse.settle(60, None)
-    assert not purse.reserve(60), "a call of unknown cost counts with the most it may have cost"
+    assert await purse.reserve(60)
+    await purse.settle(60, 10)
+    assert await purse.reserve(90)
+    await purse.settle(90, None)
+    assert not await purse.reserve(1), "a call of unknown cost counts with the most it may have cost"
+
+
+async def test_a_purse_waits_for_what_a_call_gives_back() -> None:
+    purse = Purse(100)
+    assert await purse.reserve(60)
+    second = asyncio.create_task(purse.reserve(60))
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(asyncio.shield(second), 0.01)
+    await purse.settle(60, 40)
+    assert await second
+    third = asyncio.create_task(purse.reserve(60))
+    await purse.settle(60, 60)
+    assert await third is False
 
 
 def test_hits_are_counted_by_intent() -> None:

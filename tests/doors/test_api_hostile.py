@@ -44,7 +44,7 @@ INSTANTS: list[Any] = [
     True, [], "",
 ]  # fmt: skip
 BOOLEANS: list[Any] = [1, 0, "true", "", [], 1.0]
-NAMES: list[Any] = [["x"], "initiate", [1], [True], ["initiate"] * 5, {}]
+NAMES: list[Any] = [["x"], "initiate", [1], [True], ["initiate"] * 8, {}]
 BODIES: list[bytes] = [
     b"{", b"}", b"[]", b"[1]", b'"x"', b"1", b"true", b"NaN", b"Infinity", b"\xff\xfe", b"\x00", b"{} {}", b"{'a':1}",
     b"\xef\xbb\xbf{}", '{"a":1}'.encode("utf-16"), b'{"a":"\xed\xa0\x80"}', b"[" * 100_000, b'{"a":' * 5_000,

@@ -191,9 +191,19 @@ def list_reviews(
     ``role`` and ``unclaimed`` leave what an agent can take; with ``wait_seconds`` (at most 30) an empty list is
     answered only after that time.
     """
-    query = {"status": status, "customer": customer, "payment": payment, "role": role, "cursor": cursor}
-    taken = "true" if unclaimed else None
-    return converse(_get("/v1/reviews", **query, unclaimed=taken, wait_seconds=wait_seconds, limit=limit))
+    return converse(
+        _get(
+            "/v1/reviews",
+            status=status,
+            customer=customer,
+            payment=payment,
+            role=role,
+            unclaimed="true" if unclaimed else None,
+            wait_seconds=wait_seconds,
+            limit=limit,
+            cursor=cursor,
+        )
+    )
 
 
 def get_review(review: str) -> Conversation[objects.Review]:

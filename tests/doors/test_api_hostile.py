@@ -148,7 +148,7 @@ ROUTES = [
                      [], {}, "x", [1], [None], [{}], [{"customer": "c", "content": "x"}] * 201]}, ("notes",)),
     Route("/v1/notes/{note}/expire", {}, {"valid_until": INSTANTS}, ()),
     Route(
-        "/v1/notes/search", {"customer": "c", "q": "x"}, {"customer": IDS, "q": TEXTS, "limit": COUNTS}, ("customer",)
+        "/v1/notes/search", {"customer": "c", "q": "x"}, {"customer": IDS, "q": TEXTS, "limit": COUNTS}, ()
     ),
     Route(
         "/v1/decisions",

@@ -195,3 +195,18 @@ async def test_an_import_is_its_own_tenants(door: Door, admin: Caller) -> None:
         assert (await imported(admin, lines(3)))["added"] == 3
         assert (await imported(other, lines(3)))["added"] == 3
         assert len(await found(other, "message 1", customer="c1")) == 1
+
+
+async def test_reviewers_and_administrators_search_all_customers(door: Door, admin: Caller) -> None:
+    async with door.caller(await door.tenant("acme")) as other:
+        await kept(other, "Was charged twice, says somebody of another tenant.")
+    wanted = [await kept(admin, "Was charged twice for the order.", customer=name) for name in ("a", "b")]
+    await kept(admin, "Was charged twice, long ago.", valid_until="2020-01-01T00:00:00Z")
+    query = {"q": "double charge", "limit": 50}
+    everything = (await admin.post("/v1/notes/search", query)).json()["data"]
+    assert sorted((note["id"], note["customer"]) for note in everything) == sorted(zip(wanted, "ab", strict=True))
+    for role, status in (("review", 200), ("initiate", 403), ("settle", 403)):
+        async with door.caller(await an_agent(admin, f"all {role}", role)) as agent:
+            assert (await agent.post("/v1/notes/search", query)).status_code == status
+    for body in ({"embedding": [1.0]}, {"q": "x", "embedding": [1.0]}, {}):
+        assert (await admin.post("/v1/notes/search", body)).json()["param"] == "customer"

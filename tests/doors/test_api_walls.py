@@ -139,6 +139,8 @@ async def test_lists_and_searches_show_the_own_tenant_only(door: Door) -> None:
                 assert not [identity for identity in theirs.values() if identity in text], operation
         found = await attacker.post("/v1/notes/search", {"customer": "c", "q": "a secret of the victim"})
         assert found.json()["data"] == []
+        found = await attacker.post("/v1/notes/search", {"q": "a secret of the victim"})
+        assert [note["customer"] for note in found.json()["data"]] == []
         assert (await attacker.get("/knowledge/search", customer_id="c", q="secret")).json()["data"] == []
 
 

@@ -17,7 +17,7 @@ COMMANDS = {
     "payment attest",
     "review list", "review show", "review approve", "review reject", "agent create", "agent list", "agent suspend",
     "agent activate", "key create", "key list", "key revoke", "mandate create", "mandate list", "mandate revoke",
-    "memory add", "memory search", "memory import", "memory expire", "memory influence",
+    "memory add", "memory search", "memory search-all", "memory import", "memory expire", "memory influence",
     "ledger accounts", "ledger transfers", "ledger trial-balance", "reconcile",
     "discrepancy list", "tenant suspend", "tenant activate", "demo", "doctor",
 }  # fmt: skip

@@ -61,14 +61,21 @@ def search(
     """Find the notes of one customer that mean it, or have all its words."""
     from paywarden.cli.screen import table
 
-    columns: Columns = {
-        "id": "id",
-        "score >": lambda row: f"{row['score']:.2f}" if row.get("score") is not None else None,
-        "trust": "trust",
-        "note": "content",
-    }
     page = session.desk.search_notes(customer, query, limit=limit)
-    session.show(page, lambda found: table(found["data"], columns))
+    session.show(page, lambda found: table(found["data"], _found_columns()))
+
+
+@command(app, "search-all")
+def search_all(
+    session: "Session",
+    query: Annotated[str, typer.Argument(help="What to look for, in your words.")],
+    limit: Annotated[int, typer.Option("--limit", min=1, max=50, help="How many.")] = 5,
+) -> None:
+    """Find the notes of all customers that mean it; for administrators and reviewers."""
+    from paywarden.cli.screen import table
+
+    page = session.desk.search_notes(None, query, limit=limit)
+    session.show(page, lambda found: table(found["data"], {**_found_columns(), "customer": "customer"}))
 
 
 @command(app, "import")
@@ -138,6 +145,15 @@ def influence(
 
 _REFUSED_SHOWN = 20
 _LINES = ["id", "customer", "trust", "source", "content", "valid_until"]
+
+
+def _found_columns() -> "Columns":
+    return {
+        "id": "id",
+        "score >": lambda row: f"{row['score']:.2f}" if row.get("score") is not None else None,
+        "trust": "trust",
+        "note": "content",
+    }
 
 
 def _drawn(report: "Mapping[str, Any]") -> "RenderableType":

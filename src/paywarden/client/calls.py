@@ -278,8 +278,11 @@ def add_note(
     )
 
 
-def search_notes(customer: str, q: str, *, limit: int | None = None) -> Conversation[Page[objects.Note]]:
-    """One customer's notes that are near in meaning or have all the words of ``q``, the best first."""
+def search_notes(customer: str | None, q: str, *, limit: int | None = None) -> Conversation[Page[objects.Note]]:
+    """One customer's notes that are near in meaning or have all the words of ``q``, the best first.
+
+    With None, for administrators and reviewers: the notes of all customers, by meaning.
+    """
     return converse(_post("/v1/notes/search", customer=customer, q=q, limit=limit))
 
 

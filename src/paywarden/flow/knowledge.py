@@ -12,7 +12,7 @@ from paywarden.identity import principals
 from paywarden.kit.errors import ForbiddenError, InvalidFieldError, NotFoundError, StateConflictError
 from paywarden.kit.text import clean_text
 from paywarden.kit.trust import TRUSTED_TIERS
-from paywarden.memory import influence, notes
+from paywarden.memory import influence, notes, tenant_search
 from paywarden.memory.influence import Influence
 from paywarden.memory.notes import NewNote, Note, TextQuery
 from paywarden.memory.own_vectors import checked_vector
@@ -75,6 +75,20 @@ async def search(
     async with transaction(desk.pool, actor.tenant_id) as connection:
         asked = TextQuery(words, desk.embedder.id, ours)
         return await notes.nearest_by_text(connection, customer_id, asked, limit)
+
+
+async def search_tenant(desk: Desk, actor: Actor, text: str, limit: int) -> list[Note]:
+    """The notes of all the tenant's customers nearest to a text. Raises InvalidFieldError.
+
+    Raises ForbiddenError unless the principal administers or reviews: who works for one customer needs no others.
+    """
+    if not actor.principal.roles & {"administer", "review"}:
+        raise ForbiddenError("A search across all customers needs the role 'administer' or 'review'.", param="customer")
+    notes.check_limit(limit)
+    words = clean_text(text, "q")
+    (vector,) = await desk.embedder.embed([words], "query")
+    async with transaction(desk.pool, actor.tenant_id) as connection:
+        return await tenant_search.nearest(connection, TextQuery(words, desk.embedder.id, vector), limit)
 
 
 async def end_note(desk: Desk, actor: Actor, note_id: UUID, at: datetime | None) -> Note:

@@ -126,3 +126,37 @@ from unnest(%(id)s::uuid[], %(customer_id)s::text[], %(invoice_id)s::text[], %(c
 order by note.import_sha256
 on conflict (tenant_id, import_sha256) where import_sha256 is not null do nothing
 returning id;
+
+-- name: notes_counted
+-- How many notes the tenant has, counted no further than asked.
+select count(*) as counted
+from (select from paywarden.notes where tenant_id = (select paywarden.tenant()) limit %(limit)s) as first_ones;
+
+-- name: scan_until_found
+-- Let the vector index go on until enough of its finds are this tenant's: the index is shared by all tenants.
+select set_config('hnsw.iterative_scan', 'strict_order', true), set_config('hnsw.ef_search', '100', true);
+
+-- name: nearest_in_tenant
+-- The tenant's notes nearest to our vector of a text, whosever customer's, compared exactly.
+with of_tenant as materialized (
+    select id, embedding <=> %(vector)s::vector as distance
+    from paywarden.notes
+    where tenant_id = (select paywarden.tenant()) and embedder = %(embedder)s
+      and (valid_until is null or valid_until > (select paywarden.clock()))
+    order by distance, id
+    limit %(limit)s)
+select note.id, customer_id, invoice_id, case_id, source, trust, content, content_sha256, facts, valid_until, author_id,
+    created_at, 1 - of_tenant.distance as score
+from of_tenant
+join paywarden.notes as note on note.tenant_id = (select paywarden.tenant()) and note.id = of_tenant.id
+order by of_tenant.distance, note.id;
+
+-- name: nearest_in_tenant_by_index
+-- The same by the vector index (0011_note_search.sql), which holds the vectors of one embedder: nearly exact.
+select id, customer_id, invoice_id, case_id, source, trust, content, content_sha256, facts, valid_until, author_id,
+    created_at, 1 - (embedding::vector(512) <=> %(vector)s::vector(512)) as score
+from paywarden.notes
+where tenant_id = (select paywarden.tenant()) and embedder = 'use-multilingual-3'
+  and (valid_until is null or valid_until > (select paywarden.clock()))
+order by embedding::vector(512) <=> %(vector)s::vector(512)
+limit %(limit)s;

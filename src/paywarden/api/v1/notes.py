@@ -35,6 +35,7 @@ from paywarden.api.requests import KeyRoute
 from paywarden.flow import knowledge, note_import
 from paywarden.flow.words import MAX_IMPORTED, NewNote, checked_vector
 from paywarden.kit import ids
+from paywarden.kit.errors import InvalidFieldError
 
 router = APIRouter(route_class=KeyRoute, tags=["memory"], prefix="/v1/notes")
 
@@ -86,10 +87,13 @@ class NoteEnd(Body):
 
 
 class NoteSearch(Body):
-    """What to look for among a customer's notes: words, or the caller's own vector."""
+    """What to look for among a customer's notes: a text, or the caller's own vector.
+
+    Without ``customer`` among the notes of all customers: a text only, by administrators and reviewers only.
+    """
 
     model_config = example({"customer": "cust_42", "q": "charged twice", "limit": 3})
-    customer: Identifier
+    customer: Identifier | None = None
     q: Text | None = None
     embedding: Vector | None = None
     limit: FoundCount = 10
@@ -140,9 +144,15 @@ async def search(desk: TheDesk, actor: TheActor, body: NoteSearch) -> JSONRespon
     """The best first, of that customer only. Exactly one of ``q`` and ``embedding``.
 
     With ``q`` the notes nearest in meaning and those with all its words are merged (reciprocal rank fusion); `"..."`
-    is a phrase, `or` means either, `-` excludes. ``score`` is the nearness in meaning alone.
+    is a phrase, `or` means either, `-` excludes. ``score`` is the nearness in meaning alone. Without ``customer`` only
+    meaning counts, and finding the nearest of very many notes is nearly, not wholly, certain.
     """
-    notes = await knowledge.search(desk, actor, body.customer, text=body.q, vector=body.embedding, limit=body.limit)
+    if body.customer is not None:
+        notes = await knowledge.search(desk, actor, body.customer, text=body.q, vector=body.embedding, limit=body.limit)
+    elif body.q is None or body.embedding is not None:
+        raise InvalidFieldError("customer", "is required: only a search by 'q' alone can do without")
+    else:
+        notes = await knowledge.search_tenant(desk, actor, body.q, body.limit)
     return JSONResponse(whole([note_object(note) for note in notes]))
 
 

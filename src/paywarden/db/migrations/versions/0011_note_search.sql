@@ -38,3 +38,7 @@ create trigger insert_only before delete on paywarden.notes
 create trigger ends_only before update on paywarden.notes
     for each row execute function paywarden.check_note_end();
 grant update (valid_until) on paywarden.notes to paywarden_app;
+
+-- Search across all customers of a tenant, among many notes; one customer's notes are compared exactly instead.
+create index notes_near on paywarden.notes using hnsw ((embedding::vector(512)) vector_cosine_ops)
+    where embedder = 'use-multilingual-3';

@@ -11,6 +11,9 @@ from paywarden.guardrails.thresholds import ADVISED_MIN_CONFIDENCE, DENIED_MIN_C
 from paywarden.kit.errors import ConfigurationError
 from paywarden.settings import Settings
 
+# The rules need no configuration, so none is read for them.
+_RULES_TIMEOUT_SECONDS = 30.0
+
 AdviserName = Literal["rules", "claude"]
 
 
@@ -27,7 +30,7 @@ class Measured:
 async def opened(name: AdviserName) -> AsyncIterator[Measured]:
     """The adviser, ready; closed at the end. Raises ConfigurationError when there is no key for a model."""
     if name == "rules":
-        yield Measured(RulesAdviser(), "rules", Settings().adviser_timeout_seconds)
+        yield Measured(RulesAdviser(), "rules", _RULES_TIMEOUT_SECONDS)
         return
     settings = Settings.load()
     if settings.anthropic_api_key is None:

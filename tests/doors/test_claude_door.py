@@ -12,7 +12,7 @@ from tests.contract.messages_api import MODEL, MessagesApi, Scripted, advised, f
 from tests.doors.model_thread import approves_on_own_records, case_of, model
 from tests.stack import Stack, wait_until
 
-pytestmark = [pytest.mark.xdist_group("stack"), pytest.mark.timeout(180)]
+pytestmark = pytest.mark.timeout(180)
 KEY = "sk-ant-test-0123456789abcdef0123456789abcdef"
 _NUMBERS = count(1)
 

@@ -21,7 +21,7 @@ from paywarden.cli.application import build
 from paywarden.client import Paywarden, PaywardenApiError
 from tests.stack import Stack, wait_until
 
-pytestmark = [pytest.mark.xdist_group("stack"), pytest.mark.timeout(180)]
+pytestmark = pytest.mark.timeout(180)
 _NUMBERS = count(1)
 
 

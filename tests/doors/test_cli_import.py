@@ -14,7 +14,7 @@ from paywarden.cli.application import build
 from paywarden.client import Paywarden, PaywardenUnreachableError
 from tests.stack import Stack
 
-pytestmark = [pytest.mark.xdist_group("stack"), pytest.mark.timeout(180)]
+pytestmark = pytest.mark.timeout(180)
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ import pytest
 
 from tests.stack import CHILDREN, PROGRAM, Stack, free_port, proportional_bytes, wait_until
 
-pytestmark = [pytest.mark.xdist_group("stack"), pytest.mark.timeout(180)]
+pytestmark = pytest.mark.timeout(180)
 
 MEMORY_LIMIT_BYTES = 600 * 2**20
 BACK_SECONDS = 20.0

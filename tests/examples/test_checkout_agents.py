@@ -20,7 +20,7 @@ from psycopg.rows import dict_row
 from paywarden.client import Paywarden, PaywardenApiError
 from tests.stack import Stack, wait_until
 
-pytestmark = [pytest.mark.xdist_group("stack"), pytest.mark.timeout(180)]
+pytestmark = pytest.mark.timeout(180)
 EXAMPLES = Path(__file__).parents[2] / "examples"
 _NUMBERS = count(100)
 

@@ -13,7 +13,7 @@ import pytest
 from paywarden.client import Paywarden
 from tests.stack import Stack
 
-pytestmark = [pytest.mark.xdist_group("stack"), pytest.mark.timeout(240)]
+pytestmark = pytest.mark.timeout(240)
 COUNT = 48
 
 

@@ -14,7 +14,7 @@ from tests.trust.crash_trial import Chaos, Outcome, judge
 from tests.trust.traffic import Traffic
 from tests.trust.twin import Mistake, broken_package
 
-pytestmark = [pytest.mark.xdist_group("stack"), pytest.mark.timeout(420)]
+pytestmark = pytest.mark.timeout(420)
 
 # Events come as late as the sandbox sends them by default: nothing but our own care stands before a second charge.
 CALM = {

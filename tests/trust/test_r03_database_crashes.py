@@ -16,7 +16,7 @@ from tests.trust.crash_trial import Outcome, judge
 from tests.trust.traffic import Traffic, until
 from tests.trust.twin import Mistake, broken_package
 
-pytestmark = [pytest.mark.xdist_group("stack"), pytest.mark.timeout(300)]
+pytestmark = pytest.mark.timeout(300)
 
 # An immediate stop between two ends without any.
 CRASHES = (signal.SIGKILL, signal.SIGQUIT, signal.SIGKILL)

@@ -20,15 +20,15 @@ evals: $(VENV)/.run
 	@exec $(BIN)/python -m evals $(ARGS)
 
 check: $(VENV)/.dev
-	$(BIN)/ruff format --check src tests examples
-	$(BIN)/ruff check src tests examples
+	$(BIN)/ruff format --check src tests examples evals
+	$(BIN)/ruff check src tests examples evals
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -q tests/database/test_named_sql.py
 
 format: $(VENV)/.dev
-	$(BIN)/ruff format src tests examples
-	$(BIN)/ruff check --fix src tests examples
+	$(BIN)/ruff format src tests examples evals
+	$(BIN)/ruff check --fix src tests examples evals
 
 clean:
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -333,6 +333,48 @@ class TestAuthority:
         assert (taken.status_code, taken.json()["param"]) == (409, "name")
 
 
+class TestWords:
+    @pytest.mark.parametrize(
+        ("path", "body", "detail"),
+        [
+            ("/v1/agents", {"name": "n", "roles": ["boss"]}, "roles.0 must be 'initiate', 'review', 'settle'"),
+            ("/v1/agents", {"name": "n", "roles": "all"}, "roles must be a list"),
+            ("/v1/agents", {"name": "n", "roles": ["review"] * 8}, "roles must have at most 7 entries"),
+            ("/v1/agents", {"roles": []}, "name is required"),
+            (
+                "/v1/keys",
+                {"principal": absent_id("agt"), "expires_in_seconds": 0},
+                "expires_in_seconds must be at least 1",
+            ),
+            (
+                "/v1/keys",
+                {"principal": absent_id("agt"), "expires_in_seconds": 10**9},
+                "expires_in_seconds must be at most ",
+            ),
+            (
+                "/v1/payments:check",
+                {"kind": "charge", "amount_minor": "5", "currency": "usd"},
+                "amount_minor must be a whole",
+            ),
+        ],
+    )
+    async def test_what_is_wrong_is_said_in_plain_words(
+        self, admin: Caller, path: str, body: Json, detail: str
+    ) -> None:
+        answer = await admin.post(path, body)
+        assert answer.status_code == 400
+        assert answer.json()["detail"].startswith(detail)
+
+    async def test_a_name_that_is_taken_and_a_refund_that_is_too_large(self, door: Door, admin: Caller) -> None:
+        await an_agent(admin)
+        again = await admin.post("/v1/agents", {"name": "bot", "roles": []})
+        assert (again.status_code, again.json()["detail"]) == (409, "The name 'bot' is taken by another agent.")
+        charge = await paid_charge(door, admin, 8_000)
+        more = await admin.pay(f"/v1/payments/{charge['id']}/refund", amount_minor=8_001, currency="usd")
+        assert more.json()["detail"] == "Only $80.00 of this charge can be refunded."
+        assert more.json()["refundable_minor"] == 8_000
+
+
 class TestReviewTasks:
     async def held(self, door: Door, admin: Caller) -> tuple[Caller, str]:
         for _ in range(2):

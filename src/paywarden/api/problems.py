@@ -33,6 +33,18 @@ _REASONS: Mapping[str, str] = {
     "model_attributes_type": "must be a JSON object",
     "model_type": "must be a JSON object",
     "dict_type": "must be a JSON object",
+    "list_type": "must be a list",
+    "bool_type": "must be true or false",
+    "bool_parsing": "must be true or false",
+    "literal_error": "must be {expected}",
+    "enum": "must be {expected}",
+    "string_too_short": "must have at least {min_length} characters",
+    "string_too_long": "must have at most {max_length} characters",
+    "string_pattern_mismatch": "must look like {pattern}",
+    "too_short": "must have at least {min_length} entries",
+    "too_long": "must have at most {max_length} entries",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than_equal": "must be at most {le}",
 }
 
 
@@ -174,6 +186,7 @@ def _reason(found: Mapping[str, Any]) -> str:
     """What is wrong, in words that never hold what was sent."""
     known = _REASONS.get(found["type"])
     if known is not None:
-        return known
+        # The context holds what the rule allows, never what was sent.
+        return known.format_map(found.get("ctx", {}))
     message = str(found["msg"])
     return message[:1].lower() + message[1:]

@@ -140,7 +140,7 @@ async def create_agent(desk: Desk, actor: Actor, kind: Kind, name: str, roles: l
         raise InvalidFieldError("roles", f"must be among {', '.join(ROLES)}")
     async with transaction(desk.pool, actor.tenant_id) as connection:
         if await principals.by_name(connection, kind, name) is not None:
-            raise StateConflictError(f"There is a {kind} of the name '{name}' already.", param="name")
+            raise StateConflictError(f"The name '{name}' is taken by another {kind}.", param="name")
         created = await principals.ensure(connection, kind, name, roles)
         await _note(connection, actor, "principal.created", created.id, kind=kind, roles=sorted(roles))
     return created

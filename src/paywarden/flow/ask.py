@@ -18,7 +18,7 @@ from paywarden.kit.errors import (
     NotFoundError,
     StateConflictError,
 )
-from paywarden.kit.money import Money
+from paywarden.kit.money import Money, display
 from paywarden.kit.states import Status
 from paywarden.kit.text import clean_id, clean_text
 from paywarden.payments import idempotency, rows
@@ -263,7 +263,7 @@ async def _refund_terms(connection: Connection, wanted: Ask) -> Ask:
         raise StateConflictError(f"The charge is {original.status}: nothing was captured that could be refunded.")
     if not await rows.reserve_refundable(connection, original.id, wanted.amount_minor):
         raise StateConflictError(
-            f"Only {original.refundable_minor} minor units of this charge are refundable.",
+            f"Only {display(original.refundable_minor, original.currency)} of this charge can be refunded.",
             refundable_minor=original.refundable_minor,
         )
     return replace(wanted, customer_id=original.customer_id)

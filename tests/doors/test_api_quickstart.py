@@ -286,3 +286,15 @@ class TestKnowledge:
             answer = await door.post("/knowledge", {"customer_id": "c", "content": "Refund it.", "trust": trust})
             assert (answer.status_code, answer.json()["code"]) == (403, "forbidden")
         assert await door.count("notes") == 0
+
+
+async def test_what_is_found_by_its_words_too_comes_nearest_first(door: Door) -> None:
+    """Rank fusion puts a note with the very words first; the quick start promises the nearest first."""
+    texts = ["zebra", "I was charged two times for one order, give it back", "zebra charged twice stripes and grass",
+             "My card was charged twice for the order"]  # fmt: skip
+    for text in texts:
+        await door.post("/knowledge", {"customer_id": "c", "content": text})
+    for question in ("charged twice", "zebra charged twice", "zebra"):
+        found = (await door.get("/knowledge/search", customer_id="c", q=question, limit=4)).json()["data"]
+        scores = [one["score"] for one in found]
+        assert scores == sorted(scores, reverse=True)

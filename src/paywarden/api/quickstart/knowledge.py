@@ -77,7 +77,7 @@ async def search(
     q: Annotated[Text, Query()],
     limit: Annotated[FoundLimit, Query()] = _DEFAULT_FOUND,
 ) -> JSONResponse:
-    """The best first, of that customer only: by its meaning and by its words. ``score`` is nearness in meaning."""
+    """Found by meaning and by words, of that customer only; nearest in meaning (``score``) first."""
     notes = await knowledge.search(desk, actor, customer_id, text=q, vector=None, limit=limit)
     return JSONResponse(found_notes(notes))
 

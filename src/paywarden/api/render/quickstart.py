@@ -137,10 +137,11 @@ def quick_decision(view: DecisionView) -> QuickDecision:
 
 
 def found_notes(notes: list[Note]) -> FoundNotes:
-    """The answer of a search."""
+    """The answer of a search, nearest first: what was found by its words may be less near than what comes after it."""
+    nearest_first = sorted(notes, key=lambda note: note.score or 0.0, reverse=True)
     return {
         "data": [
             {"id": note.public_id, "customer_id": note.customer_id, "content": note.content, "score": note.score}
-            for note in notes
+            for note in nearest_first
         ]
     }

@@ -204,7 +204,7 @@ async def test_an_agent_that_tries_everything_with_a_model_that_approves_everyth
 ) -> None:
     attacker = await attack(door, 7, CALLS)
     assert attacker.faults == []
-    assert {200, 201, 400, 403, 404, 409, 422} <= set(attacker.answers)
+    assert {200, 201, 400, 403, 404, 409} <= set(attacker.answers)
     assert await breaches(door, database) == []
     moved = rows(database, "select kind, count(*) as n from paywarden.payments where agent_id = 'bot-7' and"
                            " status in ('succeeded', 'processing') group by kind")  # fmt: skip

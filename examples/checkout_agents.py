@@ -8,6 +8,7 @@ for a risk verdict on large charges, then run the three:
 """
 
 import os
+import secrets
 import sys
 import threading
 from pathlib import Path
@@ -81,17 +82,17 @@ def main(admin_key: str) -> int:
     stop = threading.Event()
     watching = threading.Thread(target=fraud_agent, args=(fraud, stop), daemon=True)
     watching.start()
-    carts = [{"id": "1", "items": {"lamp": 2}}, {"id": "2", "items": {"desk": 1}}, {"id": "3", "items": {"desk": 2}}]
-    payments = []
-    for cart in carts:
+    run, payments = secrets.token_hex(3), []
+    for number, items in enumerate(({"lamp": 2}, {"desk": 1}, {"desk": 2}), 1):
+        cart = {"id": f"{run}-{number}", "items": items}
         try:
             payment = pricing_agent(pricing, cart, customer=f"shopper-{cart['id']}")
         except PaywardenApiError as refused:
-            print(f"cart {cart['id']}: {refused}")
+            print(f"cart {number}: {refused}")
             continue
         payments.append(payment)
         why = ", ".join(payment["decided_by"])
-        print(f"cart {cart['id']}: {payment['display']} {payment['status']} ({payment['oversight'] or why})")
+        print(f"cart {number}: {payment['display']} {payment['status']} ({payment['oversight'] or why})")
     stop.set()
     watching.join()
     differences = reconciler(books, payments)

@@ -49,6 +49,16 @@ class Server:
             return self.process.connection_url(role, database)
         return f"postgresql://{role}{password}@{socket}"
 
+    def roles(self) -> set[tuple[object, ...]]:
+        """Every role and every membership: they belong to the server, so a test that leaves one behind harms others."""
+        with psycopg.connect(self.process.connection_url(SUPERUSER, "postgres")) as connection:
+            found = connection.execute("select rolname, rolcanlogin, rolbypassrls, rolcreaterole from pg_roles")
+            members = connection.execute(
+                "select roleid::regrole::text, member::regrole::text, grantor::regrole::text, inherit_option"
+                " from pg_auth_members"
+            )
+            return {*found.fetchall(), *members.fetchall()}
+
     def administer(self, *statements: str, database: str = "postgres") -> None:
         """Run statements as the superuser."""
         with psycopg.connect(self.process.connection_url(SUPERUSER, database), autocommit=True) as connection:
@@ -164,7 +174,8 @@ def server(servers: Servers, server_version: int) -> Server:
 
 @pytest.fixture
 def database(server: Server, database_numbers: Iterator[int]) -> Iterator[Database]:
-    """A fresh database with the migrated schema."""
+    """A fresh database with the migrated schema. A test that leaves a role or a membership behind fails."""
+    roles = server.roles()
     name = f"test_{next(database_numbers)}"
     server.administer(
         # Nine times as fast as going through the write-ahead log, on a server that does not wait for its disk.
@@ -175,6 +186,7 @@ def database(server: Server, database_numbers: Iterator[int]) -> Iterator[Databa
     )
     yield Database(server, name)
     server.administer(f"drop database {name} with (force)")
+    assert server.roles() == roles
 
 
 @pytest.fixture

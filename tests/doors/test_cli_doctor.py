@@ -61,12 +61,15 @@ def test_a_database_at_another_revision(data: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_a_login_that_may_not_serve(data: Path, monkeypatch: pytest.MonkeyPatch, database: Database) -> None:
-    database.server.administer("drop role if exists stranger", f"create role stranger login password '{PASSWORD}'")
     address = database.service_url.partition("@")[2]
-    found = examined(monkeypatch, f"postgresql://stranger:{PASSWORD}@{address}")
+    database.server.administer(f"create role stranger login password '{PASSWORD}'")
+    try:
+        found = examined(monkeypatch, f"postgresql://stranger:{PASSWORD}@{address}")
+        wrong = examined(monkeypatch, f"postgresql://stranger:{PASSWORD}-wrong@{address}")
+    finally:
+        database.server.administer("drop role stranger")
     assert (found["Database login"].result, found["Migrations"].result) == ("broken", "broken")
     assert "paywarden_app" in found["Database login"].found
-    wrong = examined(monkeypatch, f"postgresql://stranger:{PASSWORD}-wrong@{address}")
     assert wrong["Database"].result == "broken"
     assert "password authentication failed" in wrong["Database"].found
 

@@ -6,8 +6,9 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 ARGS ?=
 TESTS ?=
+NODE_MODULES := interop/node_modules
 
-.PHONY: run test evals check format lock clean
+.PHONY: run test evals interop check format lock clean
 
 run: $(VENV)/.run
 	@exec $(BIN)/paywarden up $(ARGS)
@@ -19,19 +20,23 @@ test: $(VENV)/.dev
 evals: $(VENV)/.run
 	@exec $(BIN)/python -m evals $(ARGS)
 
+# The adviser against a Messages API that nobody here wrote; needs Node.js 20.15 or newer with npm.
+interop: $(VENV)/.dev $(NODE_MODULES)/.package-lock.json
+	@exec $(BIN)/python -m pytest -n0 $(ARGS) interop
+
 check: $(VENV)/.dev
-	$(BIN)/ruff format --check src tests examples evals
-	$(BIN)/ruff check src tests examples evals
+	$(BIN)/ruff format --check src tests examples evals interop
+	$(BIN)/ruff check src tests examples evals interop
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -q tests/database/test_named_sql.py
 
 format: $(VENV)/.dev
-	$(BIN)/ruff format src tests examples evals
-	$(BIN)/ruff check --fix src tests examples evals
+	$(BIN)/ruff format src tests examples evals interop
+	$(BIN)/ruff check --fix src tests examples evals interop
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(NODE_MODULES) .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Paywarden needs Python 3.11 or newer: set PYTHON=/path/to/python3.11")'
@@ -46,6 +51,14 @@ $(VENV)/.run: requirements/run.txt pyproject.toml | $(BIN)/python
 $(VENV)/.dev: requirements/dev.txt $(VENV)/.run
 	@echo "Installing the test tools ..." >&2
 	@$(PIP) --require-hashes --no-deps --only-binary :all: -r requirements/dev.txt
+	@touch $@
+
+$(NODE_MODULES)/.package-lock.json: interop/package.json interop/package-lock.json
+	@command -v node >/dev/null && command -v npm >/dev/null || { echo "make interop needs Node.js 20.15 or newer with npm on the PATH." >&2; exit 2; }
+	@node -e 'const [a, b] = process.versions.node.split(".").map(Number); process.exit(a > 20 || (a === 20 && b >= 15) ? 0 : 1)' \
+	  || { echo "make interop needs Node.js 20.15 or newer; this is $$(node --version)." >&2; exit 2; }
+	@echo "Installing aimock into $(NODE_MODULES) (pinned and hashed) ..." >&2
+	@npm ci --prefix interop --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
 
 # Needs uv on the PATH; writes no index address into the lock.

@@ -40,6 +40,8 @@ class Settings(BaseSettings):
     payment_api_url: str | None = _unprefixed("PAYMENT_API_URL")
     payment_api_key: SecretStr | None = _unprefixed("PAYMENT_API_KEY")
     payment_webhook_secret: SecretStr | None = _unprefixed("PAYMENT_WEBHOOK_SECRET")
+    # Whether the provider also has the routes below /v1/payouts; the built-in sandbox has them.
+    payment_api_payouts: bool = _unprefixed("PAYMENT_API_PAYOUTS", default=False)
     anthropic_api_key: SecretStr | None = _unprefixed("ANTHROPIC_API_KEY")
     anthropic_base_url: str | None = _unprefixed("ANTHROPIC_BASE_URL")
     # Unset means the embedded server. Both may hold a password.

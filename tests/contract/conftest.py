@@ -59,7 +59,7 @@ async def control(sandbox: SandboxProcess) -> AsyncIterator[SandboxControl]:
 @pytest.fixture(params=["rest"])
 async def provider(request: pytest.FixtureRequest, sandbox: SandboxProcess) -> AsyncIterator[RestProvider]:
     """Every provider that must keep the port's promises, at a provider world that can misbehave."""
-    adapter = {"rest": RestProvider}[request.param](sandbox.url, sandbox.api_key)
+    adapter = {"rest": RestProvider}[request.param](sandbox.url, sandbox.api_key, payouts=True)
     yield adapter
     await adapter.close()
 

@@ -131,6 +131,57 @@ async def test_refunds_give_back_what_was_captured_and_never_more(
     assert (await control.book())["refunded"].get(part.our_reference) == 1
 
 
+def payout_order(new_order: NewOrder, **fields: object) -> Order:
+    return new_order(**{"kind": "payout", "payee": "iban-of-ann", **fields})
+
+
+async def collected(provider: Provider, new_order: NewOrder, amount_minor: int, currency: str) -> None:
+    """Money on the account at the provider; each test uses a currency of its own, since they share one provider."""
+    paid = (await submit(provider, new_order(amount_minor=amount_minor, currency=currency))).payment
+    await settled(provider, "submit", paid.provider_id)
+
+
+async def test_payouts_take_what_was_collected_and_never_more(
+    provider: Provider, control: SandboxControl, new_order: NewOrder
+) -> None:
+    await collected(provider, new_order, 1_000, "chf")
+    order = payout_order(new_order, amount_minor=600, currency="chf")
+    accepted = (await submit(provider, order)).payment
+    over = payout_order(new_order, amount_minor=401, currency="chf")
+    answer = await provider.send(provider.prepare(over, over.our_reference), TIMEOUT_SECONDS)
+    assert answer == Declined("the balance does not cover this payout", 402)
+    paid = await settled(provider, "payout", accepted.provider_id)
+    assert (paid.status, paid.amount_minor, paid.currency) == ("succeeded", 600, "chf")
+    assert await provider.fetch_by_reference("payout", order.our_reference, TIMEOUT_SECONDS) == (paid,)
+    assert await provider.fetch_by_reference("submit", order.our_reference, TIMEOUT_SECONDS) == ()
+    book = await control.book()
+    assert (book["paid_out"].get(order.our_reference), book["paid_out"].get(over.our_reference)) == (1, None)
+
+
+async def test_the_same_payout_under_the_same_key_pays_once(
+    provider: Provider, control: SandboxControl, new_order: NewOrder
+) -> None:
+    await collected(provider, new_order, 1_000, "sek")
+    order = payout_order(new_order, amount_minor=500, currency="sek")
+    request = provider.prepare(order, "the-payout-key")
+    answers = await asyncio.gather(*(provider.send(request, TIMEOUT_SECONDS) for _ in range(10)))
+    assert len({answer.payment.provider_id for answer in answers if isinstance(answer, Accepted)}) == 1
+    assert all(isinstance(answer, Accepted) for answer in answers)
+    assert (await control.book())["paid_out"][order.our_reference] == 1
+
+
+async def test_a_payout_that_fails_gives_its_money_back(
+    provider: Provider, control: SandboxControl, new_order: NewOrder
+) -> None:
+    await collected(provider, new_order, 1_000, "nok")
+    whole = [payout_order(new_order, amount_minor=1_000, currency="nok") for _ in range(2)]
+    await control.arm("fail_later", reference=whole[0].our_reference, times=1)
+    failing = (await submit(provider, whole[0])).payment
+    assert isinstance(await provider.send(provider.prepare(whole[1], "early"), TIMEOUT_SECONDS), Declined)
+    assert (await settled(provider, "payout", failing.provider_id)).status == "failed"
+    assert (await submit(provider, whole[1])).payment.status == "pending"
+
+
 async def test_a_refund_holds_its_amount_until_it_fails(
     provider: Provider, control: SandboxControl, new_order: NewOrder
 ) -> None:
@@ -189,22 +240,22 @@ async def test_an_answer_lost_before_charging_is_just_as_unknown_and_can_be_rese
     assert await charges(control, order) == 1
 
 
-@pytest.mark.parametrize("operation", ["confirm", "refund"])
+@pytest.mark.parametrize("operation", ["confirm", "refund", "payout"])
 @pytest.mark.parametrize("fault", ["drop_after_charge", "half_body"])
-async def test_confirms_and_refunds_lose_their_answers_too(
+async def test_confirms_refunds_and_payouts_lose_their_answers_too(
     provider: Provider, control: SandboxControl, new_order: NewOrder, operation: OperationKind, fault: str
 ) -> None:
-    order = new_order(confirm=operation == "refund")
+    order = new_order(confirm=operation != "confirm")
     paid = (await submit(provider, order)).payment
     await settled(provider, "submit", paid.provider_id)
-    follow = replace(new_order(amount_minor=5), kind=operation, provider_payment_id=paid.provider_id)
+    follow = replace(new_order(amount_minor=5), kind=operation, provider_payment_id=paid.provider_id, payee="ann")
     await control.arm(fault, operation=operation, times=1)
     request = provider.prepare(follow, f"{follow.our_reference}-{operation}")
     assert isinstance(await provider.send(request, TIMEOUT_SECONDS), Unknown)
     assert isinstance(await provider.send(request, TIMEOUT_SECONDS), Accepted)
     book = await control.book()
-    moved = book["refunded"].get(follow.our_reference) if operation == "refund" else await charges(control, order)
-    assert moved == 1
+    moved = {**book["refunded"], **book["paid_out"], **book["charges"]}
+    assert moved[order.our_reference if operation == "confirm" else follow.our_reference] == 1
 
 
 async def test_a_delayed_order_is_unknown_in_time_and_charged_late(
@@ -289,6 +340,7 @@ async def test_a_wrong_key_is_unknown_and_never_invalid(sandbox: SandboxProcess,
 async def test_not_found_is_an_answer_of_its_own(provider: Provider) -> None:
     assert await provider.fetch("submit", "sbxpay_absent", TIMEOUT_SECONDS) == NotFound()
     assert await provider.fetch("refund", "sbxref_absent", TIMEOUT_SECONDS) == NotFound()
+    assert await provider.fetch("payout", "sbxpo_absent", TIMEOUT_SECONDS) == NotFound()
     assert await provider.fetch_by_reference("submit", "pay_absent", TIMEOUT_SECONDS) == ()
 
 
@@ -334,25 +386,26 @@ async def test_a_fetch_that_is_not_answered_usably_is_unknown_not_absent(
 async def test_the_statement_has_every_movement_of_the_period_once_oldest_first(
     own_sandbox: SandboxProcess, new_order: NewOrder
 ) -> None:
-    provider, control = RestProvider(own_sandbox.url, own_sandbox.api_key), own_sandbox.control()
+    provider, control = RestProvider(own_sandbox.url, own_sandbox.api_key, payouts=True), own_sandbox.control()
     await control.change_settings(webhook_delay_seconds=0)
     since = datetime.now(UTC) - timedelta(seconds=1)
     orders = [new_order() for _ in range(230)]
     paid = await asyncio.gather(*(submit(provider, order) for order in orders))
     back = replace(new_order(amount_minor=7), kind="refund", provider_payment_id=paid[0].payment.provider_id)
     refund = await submit(provider, back)
+    out = await submit(provider, payout_order(new_order, amount_minor=9))
     await submit(provider, new_order(confirm=False))
     until = datetime.now(UTC) + timedelta(seconds=1)
     lines = await provider.statement(since, until, TIMEOUT_SECONDS)
     assert isinstance(lines, list)
-    assert len({line.line_id for line in lines}) == len(lines) == 231
+    assert len({line.line_id for line in lines}) == len(lines) == 232
     assert [line.occurred_at for line in lines] == sorted(line.occurred_at for line in lines)
-    assert sorted(line.our_reference or "" for line in lines) == sorted(
-        order.our_reference for order in [*orders, back]
-    )
+    assert {order.our_reference for order in [*orders, back]} < {line.our_reference for line in lines}
     [given] = [line for line in lines if line.kind == "refund"]
     assert (given.amount_minor, given.provider_id) == (-7, refund.payment.provider_id)
-    assert {(line.kind, line.amount_minor, line.currency) for line in lines if line is not given} == {
+    [gone] = [line for line in lines if line.kind == "payout"]
+    assert (gone.amount_minor, gone.provider_id) == (-9, out.payment.provider_id)
+    assert {(line.kind, line.amount_minor, line.currency) for line in lines if line not in (given, gone)} == {
         ("charge", 2500, "usd")
     }
     assert await provider.statement(until, until + timedelta(days=1), TIMEOUT_SECONDS) == []

@@ -67,7 +67,7 @@ async def door_desk(
     door_embedder: UniversalSentenceEmbedder,
     door_sandbox: SandboxProcess,
 ) -> AsyncIterator[Desk]:
-    provider = RestProvider(door_sandbox.url, door_sandbox.api_key)
+    provider = RestProvider(door_sandbox.url, door_sandbox.api_key, payouts=True)
     yield Desk(door_settings, pool, {DEFAULT_PROVIDER: provider}, shipped(), RulesAdviser(), door_embedder)
     await provider.close()
 

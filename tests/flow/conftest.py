@@ -78,7 +78,7 @@ def flow_settings(settings: Settings, sandbox: SandboxProcess) -> Settings:
 async def desk(
     pool: Pool, flow_settings: Settings, embedder: UniversalSentenceEmbedder, sandbox: SandboxProcess
 ) -> AsyncIterator[Desk]:
-    provider = RestProvider(sandbox.url, sandbox.api_key)
+    provider = RestProvider(sandbox.url, sandbox.api_key, payouts=True)
     yield Desk(flow_settings, pool, {DEFAULT_PROVIDER: provider}, shipped(), RulesAdviser(), embedder)
     await provider.close()
 

@@ -97,17 +97,19 @@ class World:
     async def book(self) -> dict[str, Any]:
         """The provider's truth, as far as this test made it."""
         book = await self.stage.sandbox.book()
-        for moved in ("charges", "refunded"):
+        for moved in ("charges", "refunded", "paid_out"):
             book[moved] = {name: times for name, times in book[moved].items() if name not in self.old_references}
-        for kind in ("payments", "refunds"):
+        for kind in ("payments", "refunds", "payouts"):
             book[kind] = [entry for entry in book[kind] if reference_of(entry) not in self.old_references]
         return book
 
     async def lies(self, payments: Iterable[Payment]) -> list[str]:
         """Where our books and the provider's do not agree, and every invariant that does not hold."""
         book = await self.book()
-        moved = book["charges"] | book["refunded"]
-        theirs = {reference_of(entry): entry["status"] for entry in book["payments"] + book["refunds"]}
+        moved = book["charges"] | book["refunded"] | book["paid_out"]
+        theirs = {
+            reference_of(entry): entry["status"] for entry in book["payments"] + book["refunds"] + book["payouts"]
+        }
         found = [f"{reference} moved money {times} times" for reference, times in moved.items() if times > 1]
         for payment in payments:
             ours, paid = (await self.stage.find(payment.id)).status, moved.get(payment.public_id, 0)
@@ -212,7 +214,7 @@ class World:
 @pytest.fixture
 async def world(stage: Stage, database: Database) -> AsyncIterator[World]:
     book = await stage.sandbox.book()
-    old = frozenset(reference_of(entry) for kind in ("payments", "refunds") for entry in book[kind])
+    old = frozenset(reference_of(entry) for kind in ("payments", "refunds", "payouts") for entry in book[kind])
     with psycopg.connect(database.superuser_url, row_factory=dict_row, autocommit=True) as connection:
         yield World(stage, database, connection, JumpingClock(connection), old)
 

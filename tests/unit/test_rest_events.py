@@ -36,6 +36,8 @@ def succeeded(**fields: object) -> dict[str, object]:
         ("payment_intent.payment_failed", "payment", "failed"),
         ("refund.succeeded", "refund", "succeeded"),
         ("refund.failed", "refund", "failed"),
+        ("payout.succeeded", "payout", "succeeded"),
+        ("payout.failed", "payout", "failed"),
     ],
 )
 @pytest.mark.parametrize("wrap", [lambda inner: inner, lambda inner: {"object": inner}], ids=["data", "data.object"])

@@ -38,6 +38,19 @@ def test_a_confirm_and_a_refund_name_the_payment_in_the_path() -> None:
     )
 
 
+def test_a_payout_says_who_is_paid_and_needs_a_payee() -> None:
+    payout = replace(ORDER, kind="payout", payee="iban-1", description="claim 7")
+    assert PROVIDER.prepare(payout, "k") == PreparedRequest(
+        "POST",
+        "/v1/payouts",
+        b'{"amount":2500,"amount_cents":2500,"currency":"usd","description":"claim 7",'
+        b'"metadata":{"agent_id":"agt_1","internal_payment_id":"pay_1"},"payee":"iban-1"}',
+        "k",
+    )
+    with pytest.raises(ValueError, match="must name its payee"):
+        PROVIDER.prepare(replace(payout, payee=None), "k")
+
+
 @pytest.mark.parametrize("provider_id", [None, "", ".", "..", "a\nb", "\ud800", "x" * 256])
 @pytest.mark.parametrize("kind", ["confirm", "refund"])
 def test_an_id_that_would_lead_elsewhere_is_refused(kind: str, provider_id: str | None) -> None:
@@ -67,3 +80,7 @@ def test_it_is_a_provider_with_these_facts() -> None:
         idempotent_submit=True,
         capabilities=frozenset({"confirm", "refund", "statement"}),
     )
+
+
+def test_a_provider_pays_out_only_when_it_is_said_to() -> None:
+    assert "payout" in RestProvider("http://127.0.0.1:1", "key", payouts=True).facts.capabilities

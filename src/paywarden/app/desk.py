@@ -28,7 +28,7 @@ def desk_opener(settings: Settings, *, preload: bool) -> Callable[[], AbstractAs
     @asynccontextmanager
     async def open_desk() -> AsyncIterator[Desk]:
         policies = policies_in_force(settings)
-        provider = RestProvider(*require_provider(settings))
+        provider = RestProvider(*require_provider(settings), payouts=settings.payment_api_payouts)
         embedder = UniversalSentenceEmbedder()
         try:
             async with _adviser(settings) as adviser, open_pool(settings.service_url, settings) as pool:

@@ -142,6 +142,7 @@ class Stack:
         }
         if self.sandbox_port is not None:
             told["PAYMENT_API_URL"] = self.sandbox_url or ""
+            told["PAYMENT_API_PAYOUTS"] = "true"
         return told
 
     @property

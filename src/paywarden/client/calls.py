@@ -100,12 +100,46 @@ def refund(
     )
 
 
+def payout(
+    payee: str,
+    amount_minor: int,
+    currency: str,
+    *,
+    purpose: str,
+    customer: str | None = None,
+    request: str | None = None,
+    reference: str | None = None,
+    mandate: str | None = None,
+    idempotency_key: str | None = None,
+) -> Conversation[objects.Payment]:
+    """Ask to pay somebody from what the provider holds for us: a claim, a supplier. A person approves it first.
+
+    ``customer`` is whose case it is: evidence is recalled about that customer.
+    """
+    return converse(
+        _pay(
+            "/v1/payments",
+            idempotency_key,
+            kind="payout",
+            amount_minor=amount_minor,
+            currency=currency,
+            purpose=purpose,
+            payee=payee,
+            customer=customer,
+            request=request,
+            reference=reference,
+            mandate=mandate,
+        )
+    )
+
+
 def check_payment(
-    kind: Literal["charge", "refund"],
+    kind: Literal["charge", "refund", "payout"],
     amount_minor: int,
     currency: str,
     *,
     customer: str | None = None,
+    payee: str | None = None,
     payment: str | None = None,
     purpose: str | None = None,
     reference: str | None = None,
@@ -118,6 +152,7 @@ def check_payment(
             amount_minor=amount_minor,
             currency=currency,
             customer=customer,
+            payee=payee,
             payment=payment,
             purpose=purpose,
             reference=reference,

@@ -50,6 +50,7 @@ class Methods:
 
     charge = Method(calls.charge)
     refund = Method(calls.refund)
+    payout = Method(calls.payout)
     check_payment = Method(calls.check_payment)
     get_payment = Method(calls.get_payment)
     list_payments = Method(calls.list_payments)

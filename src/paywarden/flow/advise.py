@@ -94,13 +94,14 @@ async def recall(
 def own_records(payments: Sequence[Payment]) -> tuple[OwnRecord, ...]:
     """Our own rows in the adviser's vocabulary.
 
-    A charge that was never sent is no record of money. A refund counts from the moment it is asked for: two refunds of
-    one double charge must see each other.
+    A charge that was never sent is no record of money, and a payout none of the customer's. A refund counts from the
+    moment it is asked for: two refunds of one double charge must see each other.
     """
     return tuple(
         OwnRecord(payment.public_id, _as_fact(payment, payment.created_at))
         for payment in payments
-        if payment.provider_payment_id is not None or (payment.kind == "refund" and payment.status not in FINAL)
+        if payment.kind != "payout"
+        and (payment.provider_payment_id is not None or (payment.kind == "refund" and payment.status not in FINAL))
     )
 
 

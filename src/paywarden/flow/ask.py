@@ -33,7 +33,8 @@ MAX_RESERVATION_SECONDS = 365 * 86_400
 class Ask:
     """What somebody asks for. Amounts are minor units; ``agent_id`` is None for the caller itself.
 
-    A refund names the charge it returns; its customer and currency are that charge's. Only a bare reservation expires
+    A refund names the charge it returns; its customer and currency are that charge's. A payout names its payee, and the
+    customer it is for, if any: evidence is recalled about that customer. Only a bare reservation expires
     by itself: after ``expires_in_seconds``, by default ``reservation_seconds`` of the settings.
     """
 
@@ -116,15 +117,26 @@ def _validate(desk: Desk, wanted: Ask) -> None:
             clean_id(value, param)
     if wanted.request_text is not None:
         clean_text(wanted.request_text, "request")
-    if wanted.kind == "payout":
-        raise InvalidFieldError("kind", "must be 'charge' or 'refund': no provider for payouts is configured")
-    if wanted.payee is not None:
-        raise InvalidFieldError("payee", "is for payouts only")
+    _validate_payee(desk, wanted)
     if wanted.kind == "refund" and wanted.original_payment_id is None:
         raise InvalidFieldError("payment", "must name the charge that a refund returns")
     _validate_expiry(wanted)
     if wanted.kind == "charge" and wanted.customer_id is None and not wanted.bare:
         raise InvalidFieldError("customer", "must name who is charged")
+
+
+def _validate_payee(desk: Desk, wanted: Ask) -> None:
+    if wanted.kind != "payout":
+        if wanted.payee is not None:
+            raise InvalidFieldError("payee", "is for payouts only")
+        return
+    if "payout" not in desk.provider(DEFAULT_PROVIDER).facts.capabilities:
+        problem = "must be 'charge' or 'refund': no provider for payouts is configured (PAYMENT_API_PAYOUTS)"
+        raise InvalidFieldError("kind", problem)
+    if wanted.payee is None:
+        raise InvalidFieldError("payee", "must name who is paid")
+    if wanted.bare:
+        raise InvalidFieldError("kind", "must not be 'payout' for a bare reservation")
 
 
 def _validate_expiry(wanted: Ask) -> None:

@@ -1,5 +1,6 @@
 """Guard and reserve: facts in, verdict out, and the hold in the same commit. Runs inside the caller's transaction."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -85,7 +86,7 @@ async def look(connection: Connection, payment: Payment, advice: AdviceFacts | N
         amount_minor=payment.amount_minor,
         currency=payment.currency,
         counterparty=payment.payee or payment.customer_id or "",
-        payee_known=payment.payee is None,
+        payee_known=await _payee_known(connection, payment, own),
         duplicate_suspected=payment.duplicate_suspected,
         local_hour=_local_hour(own, now),
         refund_of_known=True if payment.kind == "refund" else None,
@@ -93,6 +94,15 @@ async def look(connection: Connection, payment: Payment, advice: AdviceFacts | N
         approvals=tuple(Approval(row["reviewer_id"], row["reviewer_kind"], row["role"]) for row in approvals),
     )
     return Situation(facts, own, tenant["authority_version"], now)
+
+
+async def _payee_known(connection: Connection, payment: Payment, own: tuple[mandates.Mandate, ...]) -> bool:
+    """A payee is known when one of the principal's mandates names it, or when it was paid before."""
+    if payment.payee is None:
+        return True
+    if any(mandate.payees is not None and payment.payee in mandate.payees for mandate in own):
+        return True
+    return await rows.payee_paid_before(connection, payment.payee)
 
 
 def _local_hour(own: tuple[mandates.Mandate, ...], now: datetime) -> int:
@@ -233,10 +243,11 @@ async def _reserve(
         raise StaleAuthorityError("A mandate, role or switch changed while this was decided.")
     if outcome.result == "insufficient":
         short = Check("budget", "fail", f"not enough left on {outcome.accounts}")
+        missing = _what_is_short(outcome.accounts or "", mandate, lines, payment)
         await decision_store.save_checks(
             connection, [short], payment_id=payment.id, policy_version=desk.policies.version
         )
-        denial = Denial(INSUFFICIENT, mandates.exhausted(mandate, lines, payment.currency))
+        denial = Denial(INSUFFICIENT, missing)
         return await deny(connection, payment, desk, denial, verdict, decision_id, fence)
     if outcome.result != "ok":
         raise RuntimeError(f"the ledger answered {outcome.result} to a new hold")
@@ -251,6 +262,18 @@ async def _reserve(
         fence=fence,
     )
     return await _moved(connection, payment, wanted)
+
+
+def _what_is_short(
+    accounts: str, mandate: mandates.Mandate, lines: Sequence[mandates.AuthorityLine], payment: Payment
+) -> str:
+    """In words for people; ``accounts`` are the codes that the ledger named."""
+    funds = f"there is too little {payment.currency.upper()} on our account at the provider for this payout"
+    if "provider_clearing/" not in accounts:
+        return mandates.exhausted(mandate, lines, payment.currency)
+    if "authority/" not in accounts:
+        return funds
+    return f"{mandates.exhausted(mandate, lines, payment.currency)}; {funds}"
 
 
 async def _send_to_review(

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from paywarden.guardrails.mandates import AuthorityLine
 from paywarden.ledger import chart
+from paywarden.ledger.chart import AccountRef
 from paywarden.ledger.intents import Line, Movement, WindowGrant
 from paywarden.payments.rows import Payment
 
@@ -19,7 +20,7 @@ def hold_lines(payment: Payment, authority: Sequence[AuthorityLine]) -> list[Lin
     ]
     if payment.kind == "payout" and payment.provider and payment.provider_account:
         funds = chart.provider_clearing(payment.provider, payment.provider_account, payment.currency)
-        lines.append(Line(chart.expense(payment.purpose or "payout", payment.currency), funds, held="credit"))
+        lines.append(Line(_spent_on(payment), funds, held="credit"))
     return lines
 
 
@@ -50,5 +51,11 @@ def success_movements(payment: Payment) -> list[Movement]:
         case "refund":
             return [Movement(revenue, clearing, payment.amount_minor)]
         case "payout":
-            # The hold's second line is this very movement.
-            return []
+            # The hold's second line is this very movement; without a hold the provider's word alone books it.
+            if payment.hold_id is not None:
+                return []
+            return [Movement(_spent_on(payment), clearing, payment.amount_minor)]
+
+
+def _spent_on(payment: Payment) -> AccountRef:
+    return chart.expense(payment.purpose or "payout", payment.currency)

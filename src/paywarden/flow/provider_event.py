@@ -1,5 +1,6 @@
 """Provider events: verify over the raw body, store once, answer, then apply from the row."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -13,13 +14,14 @@ from paywarden.identity.tenants import QUICKSTART_TENANT_ID
 from paywarden.kit import ids
 from paywarden.kit.errors import InvalidFieldError, NotFoundError, OverloadedError, PaywardenError
 from paywarden.payments import rows
-from paywarden.payments.rows import Payment
+from paywarden.payments.rows import Kind, Payment
 from paywarden.providers.port import ProviderEvent, SignatureError
 from paywarden.reconciliation import discrepancies
 from paywarden.webhooks import inbox
 
 _ALARM_SECONDS = 600
 _UNMATCHED = "event_without_payment"
+_KIND: Mapping[str, Kind] = {"payment": "charge", "refund": "refund", "payout": "payout"}
 
 
 class WebhookRefusedError(PaywardenError):
@@ -123,9 +125,9 @@ def _read(desk: Desk, stored: dict[str, Any]) -> ProviderEvent:
 
 async def _match(connection: Connection, stored: dict[str, Any], event: ProviderEvent) -> Payment | None:
     """By the provider's id, else by our own reference in the signed metadata."""
-    kind = "refund" if event.object_kind == "refund" else "charge"
+    kind = _KIND[event.object_kind]
     provider, account = stored["provider"], stored["provider_account"]
-    payment = await rows.by_provider_id(connection, provider, account, event.provider_id or "", kind)  # type: ignore[arg-type]
+    payment = await rows.by_provider_id(connection, provider, account, event.provider_id or "", kind)
     if payment is not None or event.our_reference is None:
         return payment
     try:
@@ -138,7 +140,7 @@ async def _match(connection: Connection, stored: dict[str, Any], event: Provider
 
 
 async def _book(connection: Connection, desk: Desk, inbox_id: UUID, payment: Payment, event: ProviderEvent) -> None:
-    if (payment.kind == "refund") != (event.object_kind == "refund"):
+    if payment.kind != _KIND[event.object_kind]:
         await discrepancies.open_discrepancy(
             connection, "event_kind_differs", payment.public_id, payment_id=payment.id, event=event.event_key
         )

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 from uuid import UUID
 
 from paywarden.db.transaction import retrying, transaction
@@ -116,12 +116,11 @@ def _own_lines(lines: Sequence[StatementLine], known: set[str]) -> list[Provider
     """The lines that are this tenant's; several tenants may share one account at a provider."""
     own = []
     for line in lines:
-        if line.kind not in ("charge", "refund"):
+        if line.kind not in ("charge", "refund", "payout"):
             continue
-        kind: Literal["charge", "refund"] = "charge" if line.kind == "charge" else "refund"
         if line.our_reference is not None and line.our_reference not in known:
             continue
-        own.append(ProviderLine(line.provider_id, kind, line.amount_minor, line.currency, line.our_reference))
+        own.append(ProviderLine(line.provider_id, line.kind, line.amount_minor, line.currency, line.our_reference))
     return own
 
 

@@ -1,6 +1,7 @@
 """Submit: write the intention, commit (the point of no return), then call the provider, then record what it said."""
 
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Literal
 
@@ -14,16 +15,17 @@ from paywarden.kit.errors import PaymentDeniedError
 from paywarden.kit.states import Status
 from paywarden.payments import operations, queue, rows
 from paywarden.payments.operations import Operation, OperationKind
-from paywarden.payments.rows import Move, Payment
+from paywarden.payments.rows import Kind, Move, Payment
 from paywarden.providers.port import Accepted, Answer, Declined, Invalid, Order, PreparedRequest, Transient, Unknown
 from paywarden.reconciliation import discrepancies
 
 _TRANSIENT_RETRY_SECONDS = 1.0
+_OPERATION: Mapping[Kind, OperationKind] = {"charge": "submit", "refund": "refund", "payout": "payout"}
 
 
 async def submit(desk: Desk, payment: Payment) -> None:
     """Send a reserved payment: the commit inside is the point of no return."""
-    await intend_and_send(desk, payment, "refund" if payment.kind == "refund" else "submit")
+    await intend_and_send(desk, payment, _OPERATION[payment.kind])
 
 
 async def intend_and_send(desk: Desk, payment: Payment, kind: OperationKind) -> None:
@@ -47,11 +49,12 @@ def _order(payment: Payment, kind: OperationKind, provider_id: str | None) -> Or
         our_reference=payment.public_id,
         amount_minor=payment.amount_minor,
         currency=payment.currency,
-        customer=payment.customer_id or payment.payee or "",
+        customer=payment.customer_id or "",
         description=payment.purpose or payment.reference or payment.kind,
         agent=payment.agent_id,
         confirm=payment.confirm,
         provider_payment_id=provider_id,
+        payee=payment.payee,
     )
 
 

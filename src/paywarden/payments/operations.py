@@ -14,7 +14,7 @@ from paywarden.db.sql import load
 
 SQL = load(__package__)
 Connection = AsyncConnection[dict[str, Any]]
-OperationKind = Literal["submit", "confirm", "refund"]
+OperationKind = Literal["submit", "confirm", "refund", "payout"]
 
 
 @dataclass(frozen=True, slots=True)

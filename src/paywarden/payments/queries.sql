@@ -149,6 +149,12 @@ where tenant_id = (select paywarden.tenant()) and customer_id = %(customer_id)s
 order by id desc
 limit %(limit)s;
 
+-- name: payee_paid_before
+-- Whether this payee ever got money from us, on the provider's evidence.
+select from paywarden.payments
+where tenant_id = (select paywarden.tenant()) and payee = %(payee)s and status = 'succeeded'
+limit 1;
+
 -- name: sent_to_provider
 -- What was ever sent to a provider, of a period or by name.
 select payment.id, payment.kind, payment.status, payment.amount_minor, payment.currency, payment.provider_payment_id,

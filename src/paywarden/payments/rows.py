@@ -77,7 +77,9 @@ class Payment:
 
     @property
     def refundable_minor(self) -> int:
-        """What may still be refunded: captured less refunds (done and reserved), disputes and returns."""
+        """What may still be refunded of a charge: captured less refunds (done and reserved), disputes and returns."""
+        if self.kind != "charge":
+            return 0
         gone = self.refund_reserved_minor + self.refunded_minor + self.disputed_minor + self.returned_minor
         return self.captured_minor - gone
 
@@ -314,6 +316,11 @@ async def of_customer(connection: Connection, customer_id: str, limit: int) -> l
     """The customer's latest payments of any kind."""
     values = {"customer_id": customer_id, "limit": limit}
     return [from_row(row) for row in await (await connection.execute(SQL.payments_of_customer, values)).fetchall()]
+
+
+async def payee_paid_before(connection: Connection, payee: str) -> bool:
+    """Whether this payee ever got money from us, on the provider's evidence."""
+    return (await connection.execute(SQL.payee_paid_before, {"payee": payee})).rowcount > 0
 
 
 async def sent_to_provider(

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Literal, Protocol
 
-OperationKind = Literal["submit", "confirm", "refund"]
+OperationKind = Literal["submit", "confirm", "refund", "payout"]
 ProviderStatus = Literal["requires_confirmation", "pending", "succeeded", "failed"]
 Sent = Literal["no", "maybe"]
 
@@ -40,6 +40,7 @@ class Order:
     agent: str
     confirm: bool = True
     provider_payment_id: str | None = None
+    payee: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ class PreparedRequest:
 
 @dataclass(frozen=True, slots=True)
 class ProviderPayment:
-    """A payment or refund as the provider shows it. ``None`` where it does not say."""
+    """A payment, refund or payout as the provider shows it. ``None`` where it does not say."""
 
     provider_id: str
     status: ProviderStatus
@@ -129,7 +130,7 @@ class ProviderEvent:
 
     event_key: str
     event_type: str
-    object_kind: Literal["payment", "refund", "other"]
+    object_kind: Literal["payment", "refund", "payout", "other"]
     status: ProviderStatus | None
     provider_id: str | None
     amount_minor: int | None = None
@@ -170,7 +171,7 @@ class Provider(Protocol):
         ...
 
     async def fetch(self, kind: OperationKind, provider_id: str, timeout_seconds: float) -> Fetched:
-        """Look up by the provider's id (a refund's id for kind ``refund``)."""
+        """Look up by the provider's id (a refund's id for kind ``refund``, a payout's for ``payout``)."""
         ...
 
     async def fetch_by_reference(

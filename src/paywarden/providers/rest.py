@@ -46,6 +46,12 @@ from paywarden.providers.rest_replies import Reply, answer_of, payment_of, usabl
 MAX_ANSWER_BYTES = 1024 * 1024
 MAX_STATEMENT_PAGES = 1_000
 _MAX_RETRY_AFTER_SECONDS = 3_600.0
+_ROOMS: Mapping[OperationKind, str] = {
+    "submit": "payments",
+    "confirm": "payments",
+    "refund": "refunds",
+    "payout": "payouts",
+}
 
 Result = TypeVar("Result")
 
@@ -59,9 +65,12 @@ class _Page:
 
 
 class RestProvider:
-    """One account at a provider that speaks the generic contract; see ``providers/port.py`` for the promises."""
+    """One account at a provider that speaks the generic contract; see ``providers/port.py`` for the promises.
 
-    def __init__(self, url: str, api_key: str, *, name: str = "rest") -> None:
+    ``payouts`` says that it also has the routes below ``/v1/payouts``.
+    """
+
+    def __init__(self, url: str, api_key: str, *, name: str = "rest", payouts: bool = False) -> None:
         self._url = _checked_url(url)
         self._facts = ProviderFacts(
             name=name,
@@ -69,7 +78,7 @@ class RestProvider:
             compares_body=True,
             saves_errors=False,
             idempotent_submit=True,
-            capabilities=frozenset({"confirm", "refund", "statement"}),
+            capabilities=frozenset({"confirm", "refund", "statement", *(["payout"] if payouts else [])}),
         )
         # No environment: a .netrc would replace the key. No compression: a small body cannot unfold into a large one.
         # No time-out here: every call is bounded as a whole.
@@ -101,6 +110,8 @@ class RestProvider:
                 }
             )
             return PreparedRequest("POST", "/v1/payments", body, idempotency_key)
+        if order.kind == "payout":
+            return PreparedRequest("POST", "/v1/payouts", canonical_json(_payout(order, metadata)), idempotency_key)
         path = f"/v1/payments/{_segment(order.provider_payment_id)}"
         if order.kind == "confirm":
             return PreparedRequest("POST", f"{path}/confirm", b"{}", idempotency_key)
@@ -117,8 +128,7 @@ class RestProvider:
 
     async def fetch(self, kind: OperationKind, provider_id: str, timeout_seconds: float) -> Fetched:
         """A refund is looked up at ``/v1/refunds/{id}``, which a provider need not have: then it is NotFound."""
-        room = "refunds" if kind == "refund" else "payments"
-        path = f"/v1/{room}/{_segment(provider_id)}"
+        path = f"/v1/{_ROOMS[kind]}/{_segment(provider_id)}"
 
         async def exchange() -> Fetched:
             reply = await self._call("GET", path)
@@ -135,10 +145,9 @@ class RestProvider:
         self, kind: OperationKind, our_reference: str, timeout_seconds: float
     ) -> Sequence[ProviderPayment] | Transient | Unknown:
         """Only what states our reference itself: a provider that ignores the filter must not hand us a stranger's."""
-        room = "refunds" if kind == "refund" else "payments"
 
         async def exchange() -> Sequence[ProviderPayment] | Transient | Unknown:
-            reply = await self._call("GET", f"/v1/{room}", params={"internal_payment_id": our_reference})
+            reply = await self._call("GET", f"/v1/{_ROOMS[kind]}", params={"internal_payment_id": our_reference})
             if reply.status == HTTPStatus.NOT_FOUND:
                 return ()
             return usable(reply, lambda body: _ours(body, our_reference))
@@ -215,6 +224,20 @@ async def _bounded(exchange: Callable[[], Awaitable[Result]], timeout_seconds: f
         return Unknown(f"no whole answer: {type(error).__name__}")
     except UnreadableError as error:
         return Unknown(f"unreadable: {error}")
+
+
+def _payout(order: Order, metadata: Mapping[str, str]) -> dict[str, object]:
+    """Raises ValueError when the order names no payee."""
+    if order.payee is None:
+        raise ValueError("a payout must name its payee")
+    return {
+        "amount_cents": order.amount_minor,
+        "amount": order.amount_minor,
+        "currency": order.currency,
+        "payee": order.payee,
+        "description": order.description,
+        "metadata": metadata,
+    }
 
 
 def _ours(body: bytes, our_reference: str) -> tuple[ProviderPayment, ...]:

@@ -39,7 +39,7 @@ def read_list(body: bytes) -> tuple[list[Any], str | None]:
 
 
 def read_payment(value: Any) -> ProviderPayment:
-    """A payment or refund as the provider shows it. Raises UnreadableError."""
+    """A payment, refund or payout as the provider shows it. Raises UnreadableError."""
     if not isinstance(value, dict):
         raise UnreadableError("the payment is not a JSON object")
     status = value.get("status")

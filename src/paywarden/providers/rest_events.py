@@ -16,13 +16,15 @@ from paywarden.providers.rest_answers import (
     read_object,
 )
 
-_MEANINGS: Mapping[str, tuple[Literal["payment", "refund"], ProviderStatus]] = {
+_MEANINGS: Mapping[str, tuple[Literal["payment", "refund", "payout"], ProviderStatus]] = {
     "payment.succeeded": ("payment", "succeeded"),
     "payment.failed": ("payment", "failed"),
     "payment_intent.succeeded": ("payment", "succeeded"),
     "payment_intent.payment_failed": ("payment", "failed"),
     "refund.succeeded": ("refund", "succeeded"),
     "refund.failed": ("refund", "failed"),
+    "payout.succeeded": ("payout", "succeeded"),
+    "payout.failed": ("payout", "failed"),
 }
 
 
@@ -75,7 +77,7 @@ def _read(body: bytes) -> ProviderEvent:
 
 
 def _subject(data: Any) -> Mapping[str, Any]:
-    """The payment or refund the event speaks of: ``data``, or ``data.object``."""
+    """The payment, refund or payout the event speaks of: ``data``, or ``data.object``."""
     if not isinstance(data, dict):
         return {}
     inner = data.get("object")

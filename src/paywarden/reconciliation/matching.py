@@ -9,6 +9,7 @@ from uuid import UUID
 FindingKind = Literal[
     "missing_at_provider", "missing_here", "amount_differs", "not_booked", "booked_without_provider", "doubled"
 ]
+MovementKind = Literal["charge", "refund", "payout"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +17,7 @@ class ProviderLine:
     """One movement in the provider's book; what it pays us is positive, in minor units."""
 
     provider_id: str
-    kind: Literal["charge", "refund"]
+    kind: MovementKind
     amount_minor: int
     currency: str
     our_reference: str | None
@@ -28,7 +29,7 @@ class OurPayment:
 
     id: UUID
     reference: str
-    kind: Literal["charge", "refund"]
+    kind: MovementKind
     status: str
     amount_minor: int
     currency: str

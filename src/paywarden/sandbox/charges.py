@@ -4,15 +4,15 @@ import json
 import sqlite3
 from typing import Any
 
+from paywarden.sandbox import settlement
 from paywarden.sandbox.book import Transaction, instant, new_id
-from paywarden.sandbox.faults import Fault, Struck
-from paywarden.sandbox.outbox import announce
+from paywarden.sandbox.faults import Struck
 from paywarden.sandbox.refusals import PaymentAsk, RefundAsk, RefusedError
 
 
 def create_payment(transaction: Transaction, ask: PaymentAsk, struck: Struck | None) -> dict[str, Any]:
     """Charge, or prepare to when it is not to be confirmed yet. Raises RefusedError when a fault refuses it."""
-    _refuse_if_struck(struck)
+    settlement.refuse_if_struck(struck)
     payment_id = new_id("pay")
     transaction.run(
         "INSERT INTO payments (id, amount, currency, customer_id, description, metadata, reference, outcome,"
@@ -24,9 +24,9 @@ def create_payment(transaction: Transaction, ask: PaymentAsk, struck: Struck | N
         ask.description,
         json.dumps(ask.metadata),
         ask.reference,
-        _outcome(struck),
+        settlement.outcome(struck),
         transaction.now_ms,
-        _hidden_until(transaction, struck),
+        settlement.hidden_until(transaction, struck),
     )
     if ask.confirm:
         _charge(transaction, payment_id, struck)
@@ -36,11 +36,11 @@ def create_payment(transaction: Transaction, ask: PaymentAsk, struck: Struck | N
 def confirm_payment(transaction: Transaction, payment_id: str, struck: Struck | None) -> dict[str, Any]:
     """Charge a prepared payment; one that is already confirmed stays as it is. Raises RefusedError 404."""
     row = _payment(transaction, payment_id)
-    _refuse_if_struck(struck)
+    settlement.refuse_if_struck(struck)
     if row["settles_at"] is None:
-        if _outcome(struck) == "failed":
+        if settlement.outcome(struck) == "failed":
             transaction.run("UPDATE payments SET outcome = 'failed' WHERE id = ?", payment_id)
-        if hidden_until := _hidden_until(transaction, struck):
+        if hidden_until := settlement.hidden_until(transaction, struck):
             transaction.run("UPDATE payments SET hidden_until = ? WHERE id = ?", hidden_until, payment_id)
         _charge(transaction, payment_id, struck)
     return payment_view(transaction, _payment(transaction, payment_id))
@@ -49,11 +49,11 @@ def confirm_payment(transaction: Transaction, payment_id: str, struck: Struck | 
 def create_refund(transaction: Transaction, payment_id: str, ask: RefundAsk, struck: Struck | None) -> dict[str, Any]:
     """Give back at most what was captured and not yet refunded. Raises RefusedError 400 or 404."""
     payment = _payment(transaction, payment_id)
-    _refuse_if_struck(struck)
+    settlement.refuse_if_struck(struck)
     if ask.amount > _refundable(transaction, payment):
         raise RefusedError(400, "refund_too_large", "a refund may not exceed what was captured and not yet refunded")
     refund_id = new_id("ref")
-    settles_at = transaction.now_ms + _delay_ms(transaction, struck)
+    settles_at = settlement.settles_at(transaction, struck)
     transaction.run(
         "INSERT INTO refunds VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         refund_id,
@@ -61,19 +61,19 @@ def create_refund(transaction: Transaction, payment_id: str, ask: RefundAsk, str
         ask.amount,
         json.dumps(ask.metadata),
         ask.reference,
-        _outcome(struck),
+        settlement.outcome(struck),
         transaction.now_ms,
         settles_at,
-        _hidden_until(transaction, struck),
+        settlement.hidden_until(transaction, struck),
     )
     row = _refund(transaction, refund_id)
-    _announce(transaction, "refund", refund_view(transaction, row), row, struck)
+    settlement.tell(transaction, "refund", refund_view(transaction, row), row, struck)
     return refund_view(transaction, row)
 
 
 def payment_view(transaction: Transaction, row: sqlite3.Row) -> dict[str, Any]:
     """A payment as the API shows it at the transaction's instant."""
-    status = "requires_confirmation" if row["settles_at"] is None else _status(transaction, row)
+    status = "requires_confirmation" if row["settles_at"] is None else settlement.status(transaction, row)
     return {
         "id": row["id"],
         "status": status,
@@ -91,7 +91,7 @@ def refund_view(transaction: Transaction, row: sqlite3.Row) -> dict[str, Any]:
     """A refund as the API shows it; its currency is the payment's."""
     return {
         "id": row["id"],
-        "status": _status(transaction, row),
+        "status": settlement.status(transaction, row),
         "amount": row["amount"],
         "amount_cents": row["amount"],
         "currency": _payment(transaction, row["payment_id"])["currency"],
@@ -124,25 +124,14 @@ def _refund(transaction: Transaction, refund_id: str) -> sqlite3.Row:
 
 
 def _charge(transaction: Transaction, payment_id: str, struck: Struck | None) -> None:
-    settles_at = transaction.now_ms + _delay_ms(transaction, struck)
+    settles_at = settlement.settles_at(transaction, struck)
     transaction.run("UPDATE payments SET settles_at = ? WHERE id = ?", settles_at, payment_id)
     row = _payment(transaction, payment_id)
-    _announce(transaction, "payment", payment_view(transaction, row), row, struck)
-
-
-def _announce(
-    transaction: Transaction, kind: str, view: dict[str, Any], row: sqlite3.Row, struck: Struck | None
-) -> None:
-    if struck and struck.fault is Fault.NO_WEBHOOK:
-        return
-    named = {name: view[name] for name in ("id", "amount", "currency", "metadata")}
-    copies = 1 + transaction.settings.duplicate_webhooks + bool(struck and struck.fault is Fault.DUPLICATE_WEBHOOK)
-    event_type = f"{kind}.{row['outcome']}"
-    announce(transaction, event_type, {**named, "status": row["outcome"]}, row["settles_at"], copies)
+    settlement.tell(transaction, "payment", payment_view(transaction, row), row, struck)
 
 
 def _refundable(transaction: Transaction, payment: sqlite3.Row) -> int:
-    if payment["settles_at"] is None or _status(transaction, payment) != "succeeded":
+    if payment["settles_at"] is None or settlement.status(transaction, payment) != "succeeded":
         return 0
     taken = transaction.one(
         "SELECT coalesce(sum(amount), 0) AS total FROM refunds"
@@ -151,31 +140,3 @@ def _refundable(transaction: Transaction, payment: sqlite3.Row) -> int:
         transaction.now_ms,
     )
     return int(payment["amount"]) - (int(taken["total"]) if taken else 0)
-
-
-def _status(transaction: Transaction, row: sqlite3.Row) -> str:
-    return "pending" if row["settles_at"] > transaction.now_ms else str(row["outcome"])
-
-
-def _outcome(struck: Struck | None) -> str:
-    return "failed" if struck and struck.fault is Fault.FAIL_LATER else "succeeded"
-
-
-def _hidden_until(transaction: Transaction, struck: Struck | None) -> int:
-    if struck is None or struck.fault is not Fault.NOT_FOUND_FOR or struck.seconds is None:
-        return 0
-    return transaction.now_ms + int(struck.seconds * 1000)
-
-
-def _delay_ms(transaction: Transaction, struck: Struck | None) -> int:
-    seconds = transaction.settings.webhook_delay_seconds
-    if struck and struck.fault in (Fault.FAIL_LATER, Fault.DUPLICATE_WEBHOOK) and struck.seconds is not None:
-        seconds = struck.seconds
-    return int(seconds * 1000)
-
-
-def _refuse_if_struck(struck: Struck | None) -> None:
-    if struck and struck.fault is Fault.DECLINE:
-        raise RefusedError(402, "card_declined", "the payment was declined")
-    if struck and struck.fault is Fault.INVALID:
-        raise RefusedError(422, "invalid_request", "the request was refused")

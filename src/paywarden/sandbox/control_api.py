@@ -12,6 +12,7 @@ from paywarden.sandbox import outbox
 from paywarden.sandbox.book import Book, Transaction
 from paywarden.sandbox.charges import payment_view, refund_view
 from paywarden.sandbox.faults import MONEY_ONLY, Armed, Fault, Faults, Operation
+from paywarden.sandbox.payouts import payout_view
 from paywarden.sandbox.refusals import MAX_ID_CHARACTERS, RefusedError, read_object, text
 
 _MAX_SECONDS = 10 * 365 * 86_400
@@ -65,10 +66,11 @@ class ControlApi:
 
 
 def _book(tx: Transaction) -> dict[str, Any]:
-    """Everything; ``charges`` and ``refunded`` count how often each of our references really moved money."""
+    """Everything; ``charges``, ``refunded`` and ``paid_out`` count how often a reference really moved money."""
     return {
         "payments": [payment_view(tx, row) for row in tx.all("SELECT * FROM payments ORDER BY created_at, id")],
         "refunds": [refund_view(tx, row) for row in tx.all("SELECT * FROM refunds ORDER BY created_at, id")],
+        "payouts": [payout_view(tx, row) for row in tx.all("SELECT * FROM payouts ORDER BY created_at, id")],
         "charges": _counts(
             tx,
             "SELECT reference, count(*) AS n FROM payments WHERE reference IS NOT NULL"
@@ -77,6 +79,11 @@ def _book(tx: Transaction) -> dict[str, Any]:
         "refunded": _counts(
             tx,
             "SELECT reference, count(*) AS n FROM refunds WHERE reference IS NOT NULL"
+            " AND outcome = 'succeeded' GROUP BY reference",
+        ),
+        "paid_out": _counts(
+            tx,
+            "SELECT reference, count(*) AS n FROM payouts WHERE reference IS NOT NULL"
             " AND outcome = 'succeeded' GROUP BY reference",
         ),
         "undelivered": outbox.undelivered(tx),

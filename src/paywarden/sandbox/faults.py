@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
-Operation = Literal["submit", "confirm", "refund", "fetch"]
+Operation = Literal["submit", "confirm", "refund", "payout", "fetch"]
 
 
 class Fault(StrEnum):

@@ -11,11 +11,18 @@ from starlette.requests import Request as HttpRequest
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from paywarden.sandbox import charges
+from paywarden.sandbox import charges, payouts
 from paywarden.sandbox.book import Book, Transaction
 from paywarden.sandbox.broken_wire import CutConnection, HalfBody, Silence
 from paywarden.sandbox.faults import Fault, Faults, Operation, Struck, Subject
-from paywarden.sandbox.refusals import MAX_ID_CHARACTERS, RefusedError, read_object, read_payment, read_refund
+from paywarden.sandbox.refusals import (
+    MAX_ID_CHARACTERS,
+    RefusedError,
+    read_object,
+    read_payment,
+    read_payout,
+    read_refund,
+)
 from paywarden.sandbox.replays import Answer, Request, answer_once
 from paywarden.sandbox.statement import statement_page
 
@@ -37,6 +44,9 @@ class ProviderApi:
             Route("/v1/payments/{payment_id}/refunds", self.create_refund, methods=["POST"]),
             Route("/v1/refunds", self.refunds_by_reference, methods=["GET"]),
             Route("/v1/refunds/{refund_id}", self.refund, methods=["GET"]),
+            Route("/v1/payouts", self.create_payout, methods=["POST"]),
+            Route("/v1/payouts", self.payouts_by_reference, methods=["GET"]),
+            Route("/v1/payouts/{payout_id}", self.payout, methods=["GET"]),
             Route("/v1/statement", self.statement, methods=["GET"]),
         ]
 
@@ -63,6 +73,14 @@ class ProviderApi:
         struck = self._faults.strike(Subject("refund", ask.reference, customer))
         return await self._move(request, struck, lambda tx, hit: charges.create_refund(tx, payment_id, ask, hit))
 
+    async def create_payout(self, http: HttpRequest) -> Response:
+        request = await _read(http)
+        ask = read_payout(request.body)
+        struck = self._faults.asked_for((ask.payee, ask.description), request.key) or self._faults.strike(
+            Subject("payout", ask.reference, ask.payee)
+        )
+        return await self._move(request, struck, lambda tx, hit: payouts.create_payout(tx, ask, hit))
+
     async def payment(self, http: HttpRequest) -> Response:
         payment_id = http.path_params["payment_id"]
 
@@ -85,6 +103,17 @@ class ProviderApi:
 
         return await self._show(Subject("fetch"), look)
 
+    async def payout(self, http: HttpRequest) -> Response:
+        payout_id = http.path_params["payout_id"]
+
+        def look(tx: Transaction) -> dict[str, Any]:
+            row = payouts.find_payout(tx, payout_id)
+            if row is None or row["hidden_until"] > tx.now_ms:
+                raise RefusedError(404, "not_found", "no such payout")
+            return payouts.payout_view(tx, row)
+
+        return await self._show(Subject("fetch"), look)
+
     async def payments_by_reference(self, http: HttpRequest) -> Response:
         reference = _query(http, "internal_payment_id")
 
@@ -100,6 +129,15 @@ class ProviderApi:
         def look(tx: Transaction) -> dict[str, Any]:
             sql = "SELECT * FROM refunds WHERE reference = ? AND hidden_until <= ? ORDER BY created_at, id"
             return {"data": [charges.refund_view(tx, row) for row in tx.all(sql, reference, tx.now_ms)]}
+
+        return await self._show(Subject("fetch", reference), look)
+
+    async def payouts_by_reference(self, http: HttpRequest) -> Response:
+        reference = _query(http, "internal_payment_id")
+
+        def look(tx: Transaction) -> dict[str, Any]:
+            sql = "SELECT * FROM payouts WHERE reference = ? AND hidden_until <= ? ORDER BY created_at, id"
+            return {"data": [payouts.payout_view(tx, row) for row in tx.all(sql, reference, tx.now_ms)]}
 
         return await self._show(Subject("fetch", reference), look)
 

@@ -49,6 +49,21 @@ class RefundAsk:
         return self.metadata.get("internal_payment_id")
 
 
+@dataclass(frozen=True, slots=True)
+class PayoutAsk:
+    """A well-formed request to pay somebody."""
+
+    amount: int
+    currency: str
+    payee: str
+    description: str | None
+    metadata: Mapping[str, str]
+
+    @property
+    def reference(self) -> str | None:
+        return self.metadata.get("internal_payment_id")
+
+
 def read_object(body: bytes) -> dict[str, Any]:
     """The JSON object in a request's body; an empty body is an empty object. Raises RefusedError 400."""
     try:
@@ -80,6 +95,21 @@ def read_refund(body: bytes) -> RefundAsk:
     """Raises RefusedError 400, naming the field."""
     value = read_object(body)
     return RefundAsk(amount=_amount(value), metadata=_metadata(value))
+
+
+def read_payout(body: bytes) -> PayoutAsk:
+    """Raises RefusedError 400, naming the field."""
+    value = read_object(body)
+    payee = text(value, "payee", MAX_ID_CHARACTERS)
+    if payee is None:
+        raise _bad("payee", "must name who is paid")
+    return PayoutAsk(
+        amount=_amount(value),
+        currency=_currency(value.get("currency")),
+        payee=payee,
+        description=text(value, "description", MAX_TEXT_CHARACTERS),
+        metadata=_metadata(value),
+    )
 
 
 def text(value: Mapping[str, Any], name: str, limit: int) -> str | None:

@@ -32,6 +32,22 @@ CREATE INDEX IF NOT EXISTS refunds_by_payment ON refunds (payment_id);
 CREATE INDEX IF NOT EXISTS refunds_by_reference ON refunds (reference);
 CREATE INDEX IF NOT EXISTS refunds_by_settlement ON refunds (settles_at, id) WHERE outcome = 'succeeded';
 
+CREATE TABLE IF NOT EXISTS payouts (
+    id           TEXT PRIMARY KEY,
+    amount       INTEGER NOT NULL CHECK (amount BETWEEN 1 AND 1000000000000000),
+    currency     TEXT NOT NULL,
+    payee        TEXT NOT NULL,
+    description  TEXT,
+    metadata     TEXT NOT NULL,
+    reference    TEXT,
+    outcome      TEXT NOT NULL CHECK (outcome IN ('succeeded', 'failed')),
+    created_at   INTEGER NOT NULL,
+    settles_at   INTEGER NOT NULL,
+    hidden_until INTEGER NOT NULL DEFAULT 0
+);
+CREATE INDEX IF NOT EXISTS payouts_by_reference ON payouts (reference);
+CREATE INDEX IF NOT EXISTS payouts_by_settlement ON payouts (settles_at, id) WHERE outcome = 'succeeded';
+
 CREATE TABLE IF NOT EXISTS idempotency_keys (
     key         TEXT PRIMARY KEY,
     fingerprint BLOB NOT NULL,

@@ -14,6 +14,9 @@ SELECT * FROM (
     SELECT printf('%015d', r.settles_at) || r.id, 'refund', r.id, -r.amount, p.currency, r.reference, r.settles_at
     FROM refunds r JOIN payments p ON p.id = r.payment_id
     WHERE r.outcome = 'succeeded' AND r.settles_at >= :since AND r.settles_at < :until
+    UNION ALL
+    SELECT printf('%015d', settles_at) || id, 'payout', id, -amount, currency, reference, settles_at
+    FROM payouts WHERE outcome = 'succeeded' AND settles_at >= :since AND settles_at < :until
 ) WHERE sort_key > :after ORDER BY sort_key LIMIT :limit
 """
 

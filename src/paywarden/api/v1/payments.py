@@ -53,7 +53,10 @@ _EXAMPLE = {
 
 
 class WantedPayment(Body):
-    """What is asked for. The agent is the holder of the key. A refund names the charge in ``payment``."""
+    """What is asked for. The agent is the holder of the key.
+
+    A refund names the charge in ``payment``; a payout says in ``payee`` who is paid, and may name whose case it is.
+    """
 
     kind: PaymentKind
     amount_minor: AmountMinor

@@ -54,7 +54,7 @@ create table paywarden.payments (
     foreign key (tenant_id, customer_id) references paywarden.customers (tenant_id, id),
     foreign key (tenant_id, original_payment_id) references paywarden.payments (tenant_id, id),
     check ((kind = 'refund') = (original_payment_id is not null)),
-    check (kind = 'payout' or payee is null),
+    check ((kind = 'payout') = (payee is not null)),
     check (bare or coalesce(customer_id, payee) is not null),
     check (not bare or provider is null),
     check (status not in ('succeeded', 'failed', 'canceled', 'expired', 'denied') or next_step_at is null),
@@ -74,6 +74,7 @@ create index payments_in_order on paywarden.payments (tenant_id, transaction_id 
 create index payments_by_customer on paywarden.payments (tenant_id, customer_id, id) where customer_id is not null;
 create index payments_by_original on paywarden.payments (tenant_id, original_payment_id)
     where original_payment_id is not null;
+create index payments_by_payee on paywarden.payments (tenant_id, payee) where payee is not null and status = 'succeeded';
 create index payments_payable_jobs on paywarden.payments (tenant_id, agent_id, id)
     where origin in ('create', 'reserve') and status in
         ('reserved', 'submitting', 'outcome_unknown', 'processing', 'requires_action', 'authorized');
@@ -130,7 +131,7 @@ create table paywarden.operations (
     tenant_id uuid not null,
     id uuid not null,
     payment_id uuid not null,
-    kind text not null check (kind in ('submit', 'confirm', 'refund')),
+    kind text not null check (kind in ('submit', 'confirm', 'refund', 'payout')),
     provider text not null,
     provider_account text not null,
     our_reference text not null,

@@ -11,6 +11,7 @@ import pytest
 from tests.doors.door import Caller, Door, absent_id
 
 Json = dict[str, Any]
+APPROVAL = {"verdict": "approve", "reason": "the papers are in order"}
 BARE_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 
@@ -41,6 +42,53 @@ def mandate_of(principal: str, **changes: Any) -> Json:
     ]
     terms = {"principal": principal, "name": "support", "kinds": ["charge", "refund"], "limits": limits}
     return {**terms, "timezone": "Europe/Berlin", **changes}
+
+
+class TestPayouts:
+    TERMS: Json = {
+        "kind": "payout", "amount_minor": 600, "currency": "usd", "payee": "iban-of-ann", "customer": "ann",
+        "purpose": "claims", "reference": "CLM-1",
+    }  # fmt: skip
+
+    async def test_a_payout_waits_for_a_person_and_ends_with_the_providers_event(
+        self, door: Door, admin: Caller
+    ) -> None:
+        await paid_charge(door, admin)
+        agent, secret = await an_agent(admin, "initiate", name="triage")
+        assert (await admin.post("/v1/mandates", mandate_of(agent, kinds=["payout"]))).status_code == 201
+        async with door.caller(secret) as triage:
+            asked = await triage.pay(**self.TERMS)
+            assert (asked.status_code, asked.json()["status"], asked.json()["payee"]) == (
+                202,
+                "in_review",
+                "iban-of-ann",
+            )
+            (review,) = (await admin.get("/v1/reviews", payment=asked.json()["id"])).json()["data"]
+            assert (await triage.post(f"/v1/reviews/{review['id']}/verdict", APPROVAL)).status_code == 403
+        approved = await admin.post(f"/v1/reviews/{review['id']}/verdict", APPROVAL)
+        assert approved.status_code == 200
+        payout = (await admin.get(f"/v1/payments/{asked.json()['id']}")).json()
+        assert (payout["status"], payout["customer"], payout["refundable_minor"]) == ("processing", "ann", 0)
+        event = {"id": "evt_payout_1", "type": "payout.succeeded", "data": {"id": payout["provider_payment_id"]}}
+        assert (await door.event(event)).status_code == 200
+        await door.work()
+        told = (await admin.get(f"/v1/payments/{payout['id']}/dossier")).json()
+        assert told["payment"]["status"] == "succeeded"
+        booked = [(row["debit"], row["credit"]) for row in told["transfers"] if row["book"] == "money"]
+        assert booked == [("expense/claims", "provider_clearing/rest/default")]
+
+    @pytest.mark.parametrize(
+        ("changes", "param"), [({"payee": None}, "payee"), ({"kind": "charge"}, "payee"), ({"payee": ""}, "payee")]
+    )
+    async def test_a_payout_names_its_payee_and_nothing_else_does(
+        self, admin: Caller, changes: Json, param: str
+    ) -> None:
+        refused = await admin.pay(**{**self.TERMS, **changes})
+        assert (refused.status_code, refused.json()["param"]) == (400, param)
+
+    async def test_without_a_mandate_for_payouts_there_is_none(self, admin: Caller) -> None:
+        refused = await admin.pay(**self.TERMS)
+        assert (refused.status_code, refused.json()["code"]) == (403, "denied")
 
 
 class TestPayments:

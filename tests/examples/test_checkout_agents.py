@@ -1,15 +1,13 @@
 """The three checkout agents against a whole running service, also when two of them want the same thing at once."""
 
-import importlib.util
 import inspect
 import subprocess
 import sys
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -18,10 +16,10 @@ import pytest
 from psycopg.rows import dict_row
 
 from paywarden.client import Paywarden, PaywardenApiError
+from tests.examples.conftest import EXAMPLES
 from tests.stack import Stack, wait_until
 
 pytestmark = pytest.mark.timeout(180)
-EXAMPLES = Path(__file__).parents[2] / "examples"
 _NUMBERS = count(100)
 
 
@@ -37,14 +35,8 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 
 @pytest.fixture(scope="module")
-def agents(stack: Stack) -> ModuleType:
-    spec = importlib.util.spec_from_file_location("checkout_agents", EXAMPLES / "checkout_agents.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    module.URL = stack.url  # type: ignore[attr-defined]
-    return module
+def agents(stack: Stack, example: Callable[[str, Stack], ModuleType]) -> ModuleType:
+    return example("checkout_agents", stack)
 
 
 @pytest.fixture

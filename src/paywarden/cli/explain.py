@@ -72,12 +72,16 @@ def _head(dossier: Dossier) -> RenderableType:
     return Panel(lines, title=title, title_align="left", expand=False)
 
 
+_CUSTOMER = {"charge": "from", "refund": "to", "payout": "case of"}
+
+
 def _head_lines(dossier: Dossier, payment: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "payment", payment["id"]
     yield "asked by", f"{payment['agent']}, {moment(payment['created_at'])} UTC"
-    who = payment["customer"] or payment["payee"]
-    if who:
-        yield ("to" if payment["kind"] != "charge" else "from"), who
+    if payment["payee"]:
+        yield "to", payment["payee"]
+    if payment["customer"]:
+        yield _CUSTOMER[payment["kind"]], payment["customer"]
     for name, key in (("for", "purpose"), ("reference", "reference"), ("returns", "payment")):
         if payment[key]:
             yield name, payment[key]

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from paywarden.cli.screen import Columns
     from paywarden.cli.session import Session
 
-app = group("Payments: charges and refunds, and their whole story.")
+app = group("Payments: charges, refunds and payouts, and their whole story.")
 Outcome = Literal["succeeded", "failed"]
 Id = Annotated[str, typer.Argument(metavar="ID", help="pay_...")]
 COLUMNS: "Columns" = {
@@ -22,7 +22,7 @@ COLUMNS: "Columns" = {
     "kind": "kind",
     "amount >": "display",
     "status": "status",
-    "customer": lambda row: row.get("customer") or row.get("payee"),
+    "who": lambda row: row.get("payee") or row.get("customer"),
     "agent": "agent",
     "oversight": "oversight",
     "reason": "reason",

@@ -11,6 +11,10 @@ import pytest
 from tests.doors.door import Caller, Door, absent_id
 
 Json = dict[str, Any]
+CLAIM = {
+    "kind": "payout", "amount_minor": 600, "currency": "usd", "payee": "iban-of-ann", "customer": "ann",
+    "purpose": "claims", "reference": "CLM-1",
+}  # fmt: skip
 APPROVAL = {"verdict": "approve", "reason": "the papers are in order"}
 BARE_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
@@ -45,11 +49,6 @@ def mandate_of(principal: str, **changes: Any) -> Json:
 
 
 class TestPayouts:
-    TERMS: Json = {
-        "kind": "payout", "amount_minor": 600, "currency": "usd", "payee": "iban-of-ann", "customer": "ann",
-        "purpose": "claims", "reference": "CLM-1",
-    }  # fmt: skip
-
     async def test_a_payout_waits_for_a_person_and_ends_with_the_providers_event(
         self, door: Door, admin: Caller
     ) -> None:
@@ -57,7 +56,7 @@ class TestPayouts:
         agent, secret = await an_agent(admin, "initiate", name="triage")
         assert (await admin.post("/v1/mandates", mandate_of(agent, kinds=["payout"]))).status_code == 201
         async with door.caller(secret) as triage:
-            asked = await triage.pay(**self.TERMS)
+            asked = await triage.pay(**CLAIM)
             assert (asked.status_code, asked.json()["status"], asked.json()["payee"]) == (
                 202,
                 "in_review",
@@ -83,11 +82,11 @@ class TestPayouts:
     async def test_a_payout_names_its_payee_and_nothing_else_does(
         self, admin: Caller, changes: Json, param: str
     ) -> None:
-        refused = await admin.pay(**{**self.TERMS, **changes})
+        refused = await admin.pay(**{**CLAIM, **changes})
         assert (refused.status_code, refused.json()["param"]) == (400, param)
 
     async def test_without_a_mandate_for_payouts_there_is_none(self, admin: Caller) -> None:
-        refused = await admin.pay(**self.TERMS)
+        refused = await admin.pay(**CLAIM)
         assert (refused.status_code, refused.json()["code"]) == (403, "denied")
 
 
@@ -174,7 +173,7 @@ class TestPayments:
             ({"kind": "refund"}, "payment"),
             ({"kind": "refund", "payment": absent_id("pay"), "customer": "c"}, "customer"),
             ({"kind": "refund", "payment": absent_id("pay"), "payee": "c"}, "payee"),
-            ({"kind": "payout", "payee": "c"}, "kind"),
+            ({"kind": "payout", "customer": "c"}, "payee"),
             ({"kind": "charge", "payee": "p"}, "payee"),
         ]
         for fields, param in contradictions:

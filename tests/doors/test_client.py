@@ -244,7 +244,7 @@ def test_loopback(url: str, loopback: bool) -> None:
 
 def test_tools_are_in_the_form_of_the_messages_api() -> None:
     names = [tool["name"] for tool in TOOLS]
-    assert names == ["request_refund", "request_charge", "check_payment", "get_payment"]
+    assert names == ["request_refund", "request_charge", "request_payout", "check_payment", "get_payment"]
     for tool in TOOLS:
         schema = tool["input_schema"]
         assert set(tool) == {"name", "description", "input_schema"}
@@ -285,6 +285,7 @@ def test_an_empty_id_of_a_model_is_a_result_for_it(run: Run) -> None:
     [
         ("request_charge", {"amount_minor": 500, "currency": "usd", "customer": "c", "purpose": "p"}),
         ("check_payment", {"kind": "refund", "amount_minor": 500, "currency": "usd", "payment": "pay_1"}),
+        ("request_payout", {"amount_minor": 500, "currency": "usd", "payee": "ann", "purpose": "p", "customer": "c"}),
         ("get_payment", {"payment": "pay_1"}),
     ],
 )
@@ -305,7 +306,7 @@ def test_every_tool_runs_and_a_denial_is_a_result(run: Run, name: str, arguments
         ("get_payment", {"payment": 7}, "payment"),
         ("check_payment", {"kind": "refund", "amount_minor": 5.0, "currency": "usd"}, "amount_minor"),
         ("check_payment", {"kind": "refund", "amount_minor": True, "currency": "usd"}, "amount_minor"),
-        ("check_payment", {"kind": "payout", "amount_minor": 5, "currency": "usd"}, "kind"),
+        ("check_payment", {"kind": "gift", "amount_minor": 5, "currency": "usd"}, "kind"),
         ("request_refund", {"payment": "p", "amount_minor": 1, "currency": "usd", "idempotency_key": "x"}, None),
     ],
 )

@@ -160,7 +160,7 @@ EDITS = {
     "purpose": "'else'",
     "reference": "'else'",
     "provider_account": "'mine'",
-    "kind": "'payout'",
+    "kind": "'payout', payee = 'mallory'",
 }
 
 

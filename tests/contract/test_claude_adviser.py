@@ -123,6 +123,21 @@ async def test_a_model_without_effort_is_not_sent_one() -> None:
     assert (api.requests[0].body["model"], api.requests[0].body["max_tokens"]) == ("claude-haiku-4-5", 512)
 
 
+async def test_another_model_is_asked_over_the_same_connections() -> None:
+    async with messages_api(advised(), advised(), advised()) as api, adviser_at(api.url) as adviser:
+        other = adviser.of_model("claude-haiku-4-5", "unset")
+        deeper = adviser.of_model("claude-opus-5-5", None)
+        assert deeper.most_micro_usd(CASE) > adviser.most_micro_usd(CASE) > other.most_micro_usd(CASE)
+        for asked_one in (other, deeper, adviser):
+            assert (await asked_one.advise(CASE)).failure is None
+        assert await other._line.open() is await adviser._line.open()
+    bodies = [request.body for request in api.requests]
+    efforts = [body["output_config"].get("effort") for body in bodies]
+    assert [body["model"] for body in bodies] == ["claude-haiku-4-5", "claude-opus-5-5", MODEL]
+    assert efforts == [None, "medium", "medium"]
+    assert bodies[0]["system"] == bodies[1]["system"] == bodies[2]["system"]
+
+
 async def test_the_instructions_are_the_same_bytes_for_every_case() -> None:
     """Else nothing would ever be read from the prompt cache."""
     other = snapshot("Where is my refund?", currency="eur", requested_amount_minor=5)

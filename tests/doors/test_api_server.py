@@ -168,6 +168,7 @@ class TestSdk:
             decision = await desk.decide("cust_1", "Refund one of them.", 2500, "usd")
             assert_has(decision, objects.Decision)
             assert_has(await desk.get_decision(decision["id"]), objects.Decision)
+            assert_has(await desk.replay_decision(decision["id"]), objects.DecisionReplay)
 
     async def test_authority(self, served: Door) -> None:
         async with AsyncPaywarden(str(served.local.base_url), await served.admin_key()) as desk:

@@ -58,8 +58,11 @@ def _charged_twice(desk: Paywarden) -> tuple[str, str]:
 
 
 def _refund(desk: Paywarden) -> Any:
+    """A refund that was decided: the answer to the request may come before the model's."""
     _, charge = _charged_twice(desk)
-    return desk.refund(charge, 2_500, "usd", request="You took the money for my order twice!")
+    asked = desk.refund(charge, 2_500, "usd", request="You took the money for my order twice!")["id"]
+    wait_until(lambda: desk.get_payment(asked)["status"] != "pending", 20, "the decision")
+    return desk.get_payment(asked)
 
 
 def test_a_refund_goes_through_on_the_models_approval_of_our_own_records(desk: Paywarden, claude: MessagesApi) -> None:
@@ -141,3 +144,21 @@ def test_over_the_limit_no_model_is_even_asked(desk: Paywarden, claude: Messages
     with pytest.raises(PaywardenApiError):
         desk.charge(60_000_000, "usd", "cust-large", purpose="order")
     assert claude.requests == []
+
+
+def test_another_model_judges_the_same_case_again(stack: Stack, desk: Paywarden, claude: MessagesApi) -> None:
+    refund = _refund(desk)
+    decision = next(check["decision"] for check in desk.get_dossier(refund["id"])["checks"] if check["decision"])
+    claude.otherwise = lambda _: advised(verdict="escalate", amount_minor=0)
+    told = desk.replay_decision(decision, model="claude-opus-5-5")
+    assert (told["then"]["pays_minor"], told["now"]["pays_minor"], told["difference_minor"]) == (2_500, 0, -2_500)
+    assert (told["then"]["status"], told["now"]["status"]) == ("reserved", "in_review")
+    first, second = (request.body for request in claude.requests)
+    assert (first["model"], second["model"]) == (MODEL, "claude-opus-5-5")
+    assert "took the money" in case_of(second)
+    assert desk.get_payment(refund["id"])["oversight"] == "advised"
+    said = stack.command("decision", "replay", decision, "--model", "claude-opus-5-5", "--data", str(stack.data))
+    assert said.returncode == 0, said.stderr
+    assert "$25.00 less would go out without another look." in said.stdout
+    shown = stack.command("decision", "show", decision, "--data", str(stack.data))
+    assert all(words in shown.stdout for words in ("our payments", "sha256", "adviser-1", "req_1", "Charged twice."))

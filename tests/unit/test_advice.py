@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from paywarden.decisions.advice import Advice, MalformedAdviceError, parse_advice
-from tests.unit.judged import charge, note, own, snapshot
+from paywarden.decisions.advice import Advice, MalformedAdviceError, Snapshot, parse_advice
+from tests.unit.judged import charge, fee, note, order, own, refund, snapshot
 
 GOOD: dict[str, Any] = {
     "verdict": "approve",
@@ -108,3 +108,14 @@ def test_a_snapshot_is_json() -> None:
     seen = snapshot("refund me", note(1, charge(), content="paid"), records=(own("pay_1", charge()),))
     assert json.loads(json.dumps(seen.as_json()))["evidence"][0]["facts"] == charge()
     assert seen.as_json()["records"] == [{"id": "pay_1", "fact": charge()}]
+
+
+def test_a_stored_snapshot_is_read_back_as_it_was() -> None:
+    """Else a replay would be about another case."""
+    records = tuple(own(f"pay_{place}", fact()) for place, fact in enumerate((charge, refund, fee, order)))
+    whole = snapshot(
+        "twice", note(1, charge()), note(2, trust="customer", content="half \u20ac"), records=records, complete=False
+    )
+    bare = snapshot("twice", payment_id="pay_1")
+    for seen in (whole, bare):
+        assert Snapshot.from_json(json.loads(json.dumps(seen.as_json()))) == seen

@@ -4,6 +4,7 @@ import typer
 
 from paywarden.cli import (
     agents,
+    decisions,
     demonstrate,
     diagnose,
     discrepancies,
@@ -32,6 +33,7 @@ def build() -> typer.Typer:
     )
     app.add_typer(payments.app, name="payment")
     app.add_typer(reviews.app, name="review")
+    app.add_typer(decisions.app, name="decision")
     app.add_typer(agents.app, name="agent")
     app.add_typer(keys.app, name="key")
     app.add_typer(mandates.app, name="mandate")

@@ -350,8 +350,18 @@ def decide(customer: str, request: str, amount_minor: int, currency: str) -> Con
 
 
 def get_decision(decision: str) -> Conversation[objects.Decision]:
-    """A stored decision."""
+    """A stored decision, whole."""
     return converse(_get(_at("decisions", decision)))
+
+
+def replay_decision(
+    decision: str, *, model: str | None = None, effort: Literal["unset", "low", "medium", "high"] | None = None
+) -> Conversation[objects.DecisionReplay]:
+    """Make a decision again as of today, or by another model: what would have changed, in money. Nothing moves.
+
+    For administrators and reviewers; paid from the tenant's budget for advice.
+    """
+    return converse(_post(_at("decisions", decision, "replay"), model=model, effort=effort))
 
 
 # ---- Authority

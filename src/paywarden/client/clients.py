@@ -71,6 +71,7 @@ class Methods:
     list_note_decisions = Method(calls.list_note_decisions)
     decide = Method(calls.decide)
     get_decision = Method(calls.get_decision)
+    replay_decision = Method(calls.replay_decision)
     create_mandate = Method(calls.create_mandate)
     list_mandates = Method(calls.list_mandates)
     revoke_mandate = Method(calls.revoke_mandate)

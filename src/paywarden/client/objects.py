@@ -58,11 +58,13 @@ class Moment(TypedDict):
 
 
 class Check(TypedDict):
-    """What one rule found."""
+    """What one rule found, in the light of which decision if of any."""
 
     rule: str
     result: Literal["pass", "fail", "note"]
     detail: str
+    policy_version: str | None
+    decision: str | None
 
 
 class Dossier(TypedDict):
@@ -170,23 +172,72 @@ class NoteInfluence(TypedDict):
     created_at: str
 
 
+class Advice(TypedDict):
+    """What an adviser said, word for word. ``evidence`` are the ids it cites."""
+
+    verdict: Literal["approve", "deny", "escalate", "need_facts"]
+    amount_minor: int
+    reason: str
+    confidence: int
+    evidence: list[str]
+    missing_facts: list[str]
+
+
 class Decision(TypedDict):
-    """An adviser's opinion on a request, checked; it never pays."""
+    """An adviser's opinion on a request, checked; it never pays. ``given`` is what the adviser itself said.
+
+    ``amount_minor`` is what is approved. ``cost_micro_usd`` are millionths of a US dollar, None if unknown.
+    """
 
     object: Literal["decision"]
     id: str
+    payment: str | None
+    replay_of: str | None
+    asked_by: str
+    customer: str | None
+    request: str
+    requested_minor: int
     approve: bool
     verdict: str
     reason: str
     amount_minor: int
     currency: str
+    display: str
     confidence: int
+    given: Advice
+    evidence: list[dict[str, Any]]
+    records: list[dict[str, Any]]
+    checks: list[Check]
     adviser: str
     model: str | None
+    prompt_version: str | None
+    prompt_sha256: str | None
+    policy_version: str | None
     failure: str | None
+    raw_answer: str | None
+    usage: dict[str, int]
+    request_ids: list[str]
     cost_micro_usd: int | None
     latency_ms: int
-    evidence: list[dict[str, Any]]
+    created_at: str
+
+
+class DecisionReplay(TypedDict):
+    """A decision as it was (``then``) and as it would be made ``now``; ``changed`` names what differs.
+
+    ``difference_minor`` is what would go out now without another look and did not then, in ``currency``.
+    """
+
+    object: Literal["decision_replay"]
+    decision: str
+    payment: str | None
+    currency: str
+    requested_minor: int
+    then: dict[str, Any]
+    now: dict[str, Any]
+    changed: list[str]
+    difference_minor: int
+    difference: str
 
 
 class Limit(TypedDict):

@@ -3,12 +3,12 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass as strict_dataclass
 
-from paywarden.decisions.record_facts import RecordFact, record_fact_json
+from paywarden.decisions.record_facts import RecordFact, parse_record_fact, record_fact_json
 from paywarden.kit.canonical import loads_strict
 from paywarden.kit.errors import InvalidFieldError
 from paywarden.kit.money import MAX_AMOUNT_MINOR
@@ -75,6 +75,12 @@ class Snapshot:
             "records": [{"id": record.id, "fact": record_fact_json(record.fact)} for record in self.records],
             "evidence": [_evidence_json(note) for note in self.evidence],
         }
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> Self:
+        """The snapshot that ``as_json`` stored."""
+        records = tuple(OwnRecord(record["id"], parse_record_fact(record["fact"])) for record in stored["records"])
+        return cls(**{**stored, "records": records, "evidence": tuple(map(_evidence_note, stored["evidence"]))})
 
 
 @strict_dataclass(frozen=True, slots=True, config=ConfigDict(extra="forbid", strict=True))
@@ -147,3 +153,7 @@ def _evidence_json(note: EvidenceNote) -> dict[str, Any]:
         "content": note.content,
         "facts": note.facts,
     }
+
+
+def _evidence_note(stored: Mapping[str, Any]) -> EvidenceNote:
+    return EvidenceNote(**{**stored, "content_sha256": bytes.fromhex(stored["content_sha256"])})

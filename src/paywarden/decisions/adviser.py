@@ -4,9 +4,12 @@ import asyncio
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from paywarden.decisions.advice import Advice, MalformedAdviceError, Snapshot
+
+Effort = Literal["unset", "low", "medium", "high"]
+"""How long a model may think; ``unset`` for models that have no such setting."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,15 @@ class Adviser(Protocol):
         ...
 
     async def advise(self, snapshot: Snapshot) -> AdviceRecord: ...
+
+
+@runtime_checkable
+class ModelAdviser(Adviser, Protocol):
+    """An adviser that asks a model, and could ask another one."""
+
+    def of_model(self, model: str, effort: Effort | None) -> Adviser:
+        """The same adviser asking another model; thinking as long as before when ``effort`` is None."""
+        ...
 
 
 async def consult(adviser: Adviser, snapshot: Snapshot, timeout_seconds: float) -> AdviceRecord:

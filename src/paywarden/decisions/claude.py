@@ -5,10 +5,11 @@ tried again here: a refusal, a truncation, a full or broken API goes to a person
 """
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Literal
+from copy import copy
+from typing import TYPE_CHECKING, Any, Self
 
 from paywarden.decisions.advice import Advice, MalformedAdviceError, Snapshot
-from paywarden.decisions.adviser import AdviceRecord
+from paywarden.decisions.adviser import AdviceRecord, Effort
 from paywarden.decisions.claude_answer import AdviserFailedError, Reply, answered_turns, read_advice
 from paywarden.decisions.claude_record import Consultation
 from paywarden.decisions.prices import most_micro_usd
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
 
 # The schema, which the API puts before the prompt, and the request for another form.
 _FORM_TOKENS = 4_000
-
-Effort = Literal["unset", "low", "medium", "high"]
-"""How long the model may think; ``unset`` for models that have no such setting."""
 
 
 class ClaudeAdviser:
@@ -42,18 +40,22 @@ class ClaudeAdviser:
     ) -> None:
         """``timeout_seconds`` bounds a whole consultation; less than ``consult`` waits, so that the record is kept."""
         self._api_key = api_key
-        self._base_url = base_url
         self._model = model
         self._max_tokens = max_tokens
-        self._effort = effort
+        self._effort: Effort = effort
         self._timeout_seconds = timeout_seconds
         self._prompt = system_prompt(thresholds)
-        self._client: ClaudeClient | None = None
-        self._loading = asyncio.Lock()
+        self._line = _Line(api_key, base_url)
+
+    def of_model(self, model: str, effort: Effort | None) -> Self:
+        """The same adviser asking another model, over the same connections; ``effort`` unless None."""
+        other = copy(self)
+        other._model, other._effort = model, effort or self._effort
+        return other
 
     async def preload(self) -> None:
         """Import the SDK (most of a second, 48 MB) beside other work; else the first case waits for it."""
-        await self._open_client()
+        await self._line.open()
 
     def most_micro_usd(self, snapshot: Snapshot) -> int:
         """What a consultation about this case can cost at most, in millionths of a US dollar.
@@ -79,9 +81,7 @@ class ClaudeAdviser:
 
     async def close(self) -> None:
         """Give the connections back; the next case opens them again."""
-        client, self._client = self._client, None
-        if client is not None:
-            await client.close()
+        await self._line.close()
 
     async def _converse(self, snapshot: Snapshot, consultation: Consultation) -> Advice:
         turns: list[dict[str, Any]] = [{"role": "user", "content": case_message(snapshot)}]
@@ -93,23 +93,38 @@ class ClaudeAdviser:
         return read_advice(await self._ask(turns, consultation))
 
     async def _ask(self, turns: list[dict[str, Any]], consultation: Consultation) -> Reply:
-        client = await self._open_client()
+        client = await self._line.open()
         consultation.asked()
         try:
-            reply = await client.ask(self._prompt.text, turns)
+            reply = await client.ask(self._model, self._max_tokens, self._effort, self._prompt.text, turns)
         except AdviserFailedError as error:
             consultation.broke_off(error)
             raise
         consultation.answered(reply)
         return reply
 
-    async def _open_client(self) -> "ClaudeClient":
-        async with self._loading:
+
+class _Line:
+    """The connections to the API, opened when somebody first asks."""
+
+    def __init__(self, api_key: str, base_url: str | None) -> None:
+        self._api_key = api_key
+        self._base_url = base_url
+        self._client: ClaudeClient | None = None
+        self._opening = asyncio.Lock()
+
+    async def open(self) -> "ClaudeClient":
+        async with self._opening:
             if self._client is None:
                 self._client = await asyncio.to_thread(self._new_client)
             return self._client
 
+    async def close(self) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            await client.close()
+
     def _new_client(self) -> "ClaudeClient":
         from paywarden.decisions.claude_client import ClaudeClient
 
-        return ClaudeClient(self._api_key, self._base_url, self._model, self._max_tokens, self._effort)
+        return ClaudeClient(self._api_key, self._base_url)

@@ -4,12 +4,14 @@ Importing the SDK takes most of a second and 48 MB: ``claude.py`` imports this m
 """
 
 from collections.abc import AsyncIterator
+from functools import cache
 from typing import Any, Final
 
 import anthropic
 import httpx2
 from anthropic.types import OutputConfigParam
 
+from paywarden.decisions.adviser import Effort
 from paywarden.decisions.claude_answer import (
     MAX_ANSWER_BYTES,
     AdviserFailedError,
@@ -29,12 +31,9 @@ _MAX_REQUEST_ID_CHARACTERS = 255
 
 
 class ClaudeClient:
-    """A connection to one model. It asks once: whether to ask again is for the adviser to know."""
+    """Connections to the API. It asks once: whether to ask again is for the adviser to know."""
 
-    def __init__(self, api_key: str, base_url: str | None, model: str, max_tokens: int, effort: str) -> None:
-        self._model = model
-        self._max_tokens = max_tokens
-        self._output = _output_config(effort)
+    def __init__(self, api_key: str, base_url: str | None) -> None:
         self._sdk = anthropic.AsyncAnthropic(
             api_key=api_key,
             base_url=base_url,
@@ -50,15 +49,15 @@ class ClaudeClient:
             ),
         )
 
-    async def ask(self, system: str, turns: list[dict[str, Any]]) -> Reply:
+    async def ask(self, model: str, max_tokens: int, effort: Effort, system: str, turns: list[dict[str, Any]]) -> Reply:
         """The model's next message. Raises AdviserFailedError when there is none."""
         try:
             answer = await self._sdk.messages.with_raw_response.create(
-                model=self._model,
-                max_tokens=self._max_tokens,
+                model=model,
+                max_tokens=max_tokens,
                 system=[{"type": "text", "text": system, "cache_control": {"type": "ephemeral"}}],
                 messages=turns,  # type: ignore[arg-type]
-                output_config=self._output,
+                output_config=_output_config(effort),
             )
         except anthropic.APIStatusError as error:
             raise _refused_call(error) from None
@@ -98,12 +97,13 @@ async def _bound_answer(response: httpx2.Response) -> None:
         response.stream = _BoundedStream(response.stream)
 
 
-def _output_config(effort: str) -> OutputConfigParam:
+@cache
+def _output_config(effort: Effort) -> OutputConfigParam:
     config: OutputConfigParam = {
         "format": {"type": "json_schema", "schema": anthropic.transform_schema(answer_schema())}
     }
     if effort != "unset":
-        config["effort"] = effort  # type: ignore[typeddict-item]
+        config["effort"] = effort
     return config
 
 

@@ -1,10 +1,11 @@
 -- name: insert_decision
 -- A decision, whole: what was seen, what was answered, what counts of it.
 insert into paywarden.decisions (tenant_id, id, payment_id, customer_id, principal_id, adviser, model, prompt_version,
-    prompt_sha256, snapshot, raw_answer, advice, usage, request_ids, cost_micro_usd, latency_ms, policy_version)
+    prompt_sha256, snapshot, raw_answer, advice, usage, request_ids, cost_micro_usd, latency_ms, policy_version,
+    replay_of)
 values ((select paywarden.tenant()), %(id)s, %(payment_id)s, %(customer_id)s, %(principal_id)s, %(adviser)s, %(model)s,
     %(prompt_version)s, %(prompt_sha256)s, %(snapshot)s::jsonb, %(raw_answer)s, %(advice)s::jsonb, %(usage)s::jsonb,
-    %(request_ids)s, %(cost_micro_usd)s, %(latency_ms)s, %(policy_version)s);
+    %(request_ids)s, %(cost_micro_usd)s, %(latency_ms)s, %(policy_version)s, %(replay_of)s);
 
 -- name: insert_decision_evidence
 -- The notes a decision was given, with their hashes then, and whether it cites them.
@@ -24,7 +25,7 @@ from unnest(%(ids)s::uuid[], %(rules)s::text[], %(results)s::text[], %(details)s
 -- name: decision_by_id
 -- One decision, without its evidence and checks.
 select id, payment_id, customer_id, principal_id, adviser, model, prompt_version, prompt_sha256, snapshot, raw_answer,
-    advice, usage, request_ids, cost_micro_usd, latency_ms, policy_version, created_at
+    advice, usage, request_ids, cost_micro_usd, latency_ms, policy_version, replay_of, created_at
 from paywarden.decisions
 where tenant_id = (select paywarden.tenant()) and id = %(id)s;
 

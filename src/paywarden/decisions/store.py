@@ -21,7 +21,10 @@ Connection = AsyncConnection[dict[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class NewDecision:
-    """A decision to store. ``policy_version`` is that of the guard which will use it, None when nothing is guarded."""
+    """A decision to store. ``policy_version`` is that of the guard which will use it, None when nothing is guarded.
+
+    ``replay_of`` is the decision whose snapshot this one was made from once more.
+    """
 
     principal_id: UUID
     snapshot: Snapshot
@@ -29,6 +32,7 @@ class NewDecision:
     checked: CheckedAdvice
     payment_id: UUID | None = None
     policy_version: str | None = None
+    replay_of: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +126,7 @@ def _decision_values(new: NewDecision) -> dict[str, Any]:
         "cost_micro_usd": record.cost_micro_usd,
         "latency_ms": record.latency_ms,
         "policy_version": new.policy_version,
+        "replay_of": new.replay_of,
     }
 
 

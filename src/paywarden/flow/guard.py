@@ -88,7 +88,7 @@ async def look(connection: Connection, payment: Payment, advice: AdviceFacts | N
         counterparty=payment.payee or payment.customer_id or "",
         payee_known=await _payee_known(connection, payment, own),
         duplicate_suspected=payment.duplicate_suspected,
-        local_hour=_local_hour(own, now),
+        local_hour=local_hour(own, now),
         refund_of_known=True if payment.kind == "refund" else None,
         advice=advice,
         approvals=tuple(Approval(row["reviewer_id"], row["reviewer_kind"], row["role"]) for row in approvals),
@@ -105,7 +105,8 @@ async def _payee_known(connection: Connection, payment: Payment, own: tuple[mand
     return await rows.payee_paid_before(connection, payment.payee)
 
 
-def _local_hour(own: tuple[mandates.Mandate, ...], now: datetime) -> int:
+def local_hour(own: tuple[mandates.Mandate, ...], now: datetime) -> int:
+    """The hour, 0 to 23, in the time zone of the first mandate; in UTC where there is none that exists."""
     try:
         return now.astimezone(ZoneInfo(own[0].timezone)).hour if own else now.hour
     except (ValueError, KeyError, OSError):

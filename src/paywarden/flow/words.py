@@ -1,5 +1,6 @@
 """The words of the rooms that doors use to speak to flow: doors import them from here and never reach into a room."""
 
+from paywarden.decisions.adviser import Effort
 from paywarden.decisions.store import StoredDecision
 from paywarden.flow.ask import MAX_RESERVATION_SECONDS, Ask, Asked
 from paywarden.flow.decision import DecisionView
@@ -7,6 +8,7 @@ from paywarden.flow.desk import Actor, Desk
 from paywarden.flow.guard import INSUFFICIENT
 from paywarden.flow.note_import import MAX_IMPORTED, ImportedNote
 from paywarden.flow.provider_event import Endpoint
+from paywarden.flow.replay import Course, Replay
 from paywarden.flow.story import Story
 from paywarden.flow.task import MAX_WAIT_SECONDS
 from paywarden.guardrails.mandate_terms import MandateTerms
@@ -29,8 +31,10 @@ __all__ = [
     "Ask",
     "Asked",
     "Attestation",
+    "Course",
     "DecisionView",
     "Desk",
+    "Effort",
     "Endpoint",
     "IdempotentRequest",
     "ImportedNote",
@@ -42,6 +46,7 @@ __all__ = [
     "Note",
     "Payment",
     "Principal",
+    "Replay",
     "Review",
     "StoredDecision",
     "Story",

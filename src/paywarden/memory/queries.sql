@@ -90,7 +90,7 @@ where tenant_id = (select paywarden.tenant()) and id = %(id)s
   and (valid_until is null or valid_until > wanted.at);
 
 -- name: decisions_of_note
--- The decisions that were given a note, newest first, before a given one, and what their payments came to.
+-- The decisions that were given a note, without replays, newest first, before a given one; what their payments came to.
 select evidence.decision_id, evidence.cited, evidence.score, decision.payment_id, payment.status as payment_status,
     decision.customer_id, decision.adviser, decision.advice ->> 'verdict' as verdict,
     (decision.advice ->> 'amount_minor')::bigint as amount_minor, decision.snapshot ->> 'currency' as currency,
@@ -101,6 +101,7 @@ join paywarden.decisions as decision
 left join paywarden.payments as payment
     on payment.tenant_id = decision.tenant_id and payment.id = decision.payment_id
 where evidence.tenant_id = (select paywarden.tenant()) and evidence.note_id = %(note_id)s
+  and decision.replay_of is null
   and (%(before)s::uuid is null or evidence.decision_id < %(before)s::uuid)
 order by evidence.decision_id desc
 limit %(limit)s;

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from typing_extensions import TypedDict
 
+from paywarden.api.render.decisions import CheckLine, check_lines
 from paywarden.api.render.payments import PaymentObject, payment_object
 from paywarden.api.render.reviews import review_row
 from paywarden.api.render.values import plain, plain_row
@@ -19,14 +20,6 @@ class Moment(TypedDict):
     what: str
     detail: Any
     source: str | None
-
-
-class CheckLine(TypedDict):
-    """What one rule found."""
-
-    rule: str
-    result: str
-    detail: str
 
 
 class DossierObject(TypedDict):
@@ -62,7 +55,7 @@ def dossier_object(story: Story, principals: Mapping[UUID, str]) -> DossierObjec
         "timeline": [_moment(row, principals) for row in story.transitions],
         "evidence": [plain_row(row, "note", principals) for row in decision.evidence] if decision else [],
         "advice": plain_row(decision.row, "dec", principals) if decision else None,
-        "checks": [{"rule": row["rule"], "result": row["result"], "detail": row["detail"]} for row in story.checks],
+        "checks": check_lines(story.checks),
         "reviews": [review_row(review) for review in story.reviews],
         "verdicts": [plain_row(row, "vrd", principals) for row in story.verdicts],
         "holds": [plain_row(row, "hold", principals) for row in story.holds],

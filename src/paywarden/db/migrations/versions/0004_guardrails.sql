@@ -91,10 +91,14 @@ create table paywarden.decisions (
     cost_micro_usd bigint check (cost_micro_usd >= 0),
     latency_ms integer not null,
     policy_version text,
+    -- The decision whose snapshot this one was made from once more. A replay belongs to no payment.
+    replay_of uuid,
     created_at timestamptz not null default paywarden.clock(),
     primary key (tenant_id, id),
     foreign key (tenant_id, principal_id) references paywarden.principals (tenant_id, id),
-    foreign key (tenant_id, payment_id) references paywarden.payments (tenant_id, id)
+    foreign key (tenant_id, payment_id) references paywarden.payments (tenant_id, id),
+    foreign key (tenant_id, replay_of) references paywarden.decisions (tenant_id, id),
+    check (replay_of is null or payment_id is null)
 );
 create index decisions_by_payment on paywarden.decisions (tenant_id, payment_id, id) where payment_id is not null;
 call paywarden.wall('paywarden.decisions');

@@ -193,16 +193,33 @@ async def as_app(world: World, *statements: str, **values: Any) -> None:
             await connection.execute(statement, values)
 
 
-async def test_the_app_role_cannot_send_what_nobody_else_approved(world: World) -> None:
+@pytest.mark.parametrize("status", ["reserved", "submitting", "outcome_unknown"])
+@pytest.mark.parametrize("oversight", ["reviewed", "autonomous", "advised"])
+@pytest.mark.parametrize("detour", ["in_review", "canceled", "pending"])
+async def test_the_app_role_cannot_send_what_nobody_else_approved(
+    world: World, oversight: str, status: str, detour: str
+) -> None:
+    """Whatever word it writes about the oversight, and by whatever way: the database remembers the review."""
     payment = await waiting(world)
-    for status in ("reserved", "submitting"):
-        with pytest.raises(psycopg.errors.CheckViolation, match="nobody else"):
-            await as_app(
-                world,
-                "update paywarden.payments set oversight = 'reviewed', status = %(status)s where id = %(payment)s",
-                status=status,
-                payment=payment.id,
-            )
+    with pytest.raises(psycopg.errors.CheckViolation, match="nobody else"):
+        await as_app(
+            world,
+            "update paywarden.payments set status = %(detour)s, next_step_at = null where id = %(payment)s",
+            "update paywarden.payments set oversight = %(oversight)s, status = %(status)s where id = %(payment)s",
+            detour=detour,
+            oversight=oversight,
+            status=status,
+            payment=payment.id,
+        )
+
+
+async def test_the_app_role_cannot_make_a_payment_forget_its_review(world: World) -> None:
+    payment = await waiting(world)
+    with pytest.raises(psycopg.errors.CheckViolation, match="does not forget"):
+        await as_app(
+            world, "update paywarden.payments set review_opened = false where id = %(payment)s", payment=payment.id
+        )
+    assert world.one("select review_opened from paywarden.payments where id = %s", payment.id)
 
 
 @pytest.mark.parametrize("lack", ["role", "kind", "suspended", "closed", "expired"])

@@ -25,6 +25,8 @@ create table paywarden.payments (
     bare boolean not null default false,
     keyed boolean not null,
     duplicate_suspected boolean not null default false,
+    -- True from the first review on; nobody takes it back (0010).
+    review_opened boolean not null default false,
     provider text,
     provider_account text,
     provider_payment_id text,
@@ -84,7 +86,7 @@ call paywarden.open_to_system('paywarden.payments');
 grant insert, update (
     status, oversight, decided_by, reason, policy_version, mandate_id, decision_id, hold_id, provider_payment_id,
     captured_minor, refund_reserved_minor, refunded_minor, disputed_minor, returned_minor, late, next_step_at,
-    lease_until, fence, last_sort_key, updated_at) on paywarden.payments to paywarden_app;
+    lease_until, fence, last_sort_key, review_opened, updated_at) on paywarden.payments to paywarden_app;
 -- The ledger locks payments and changes none; a row lock needs the right to update something.
 grant select, update (updated_at) on paywarden.payments to paywarden_ledger;
 

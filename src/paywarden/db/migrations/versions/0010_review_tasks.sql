@@ -19,6 +19,28 @@ $$;
 create trigger own_action before insert on paywarden.reviews
     for each row execute function paywarden.check_review();
 
+-- Once somebody was to look at a payment, the payment cannot forget it, whatever else is written to it.
+create function paywarden.remember_review() returns trigger
+    language plpgsql
+as $$
+begin
+    update paywarden.payments set review_opened = true
+    where tenant_id = new.tenant_id and id = new.payment_id and not review_opened;
+    return null;
+end
+$$;
+create trigger remembered after insert on paywarden.reviews
+    for each row execute function paywarden.remember_review();
+create function paywarden.refuse_forgetting() returns trigger
+    language plpgsql
+as $$
+begin
+    raise check_violation using message = 'a payment does not forget that it was in a review';
+end
+$$;
+create trigger never_forgotten before update of review_opened on paywarden.payments
+    for each row when (old.review_opened and not new.review_opened) execute function paywarden.refuse_forgetting();
+
 -- A verdict comes from an active principal of the kind and role that the review asks for, while it is open.
 create function paywarden.check_verdict() returns trigger
     language plpgsql
@@ -45,7 +67,8 @@ create trigger right_reviewer before insert on paywarden.verdicts
 create unique index verdicts_one_approval on paywarden.verdicts (tenant_id, payment_id, reviewer_id, action_digest)
     where verdict = 'approve';
 
--- What needed a review passes the point of no return only with an approval of exactly its action by somebody else.
+-- What needed a review, or ever was in one, is held, sent and sent again only with an approval of exactly its action by
+-- somebody else. The app role can write another oversight, but not that there was no review.
 create function paywarden.check_approved() returns trigger
     language plpgsql
 as $$
@@ -61,7 +84,8 @@ begin
 end
 $$;
 create trigger approved_by_another before update of status on paywarden.payments
-    for each row when (new.oversight = 'reviewed' and new.status in ('reserved', 'submitting'))
+    for each row when ((new.oversight = 'reviewed' or new.review_opened)
+        and new.status in ('reserved', 'submitting', 'outcome_unknown'))
     execute function paywarden.check_approved();
 
 -- A person's verdict beside the adviser's advice on the same action: what evaluations learn from.

@@ -15,6 +15,8 @@ from paywarden.kit.trust import TrustTier
 USD = "usd"
 Facts = dict[str, Any]
 _START = datetime(2026, 11, 2, 9, tzinfo=UTC)
+# After everything that is on file.
+ASKED_AT = _START + timedelta(days=200)
 _UUID_BITS = 128
 
 

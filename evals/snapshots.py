@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from evals.cases import Case, customer
-from evals.records import USD, KeptNote
+from evals.records import ASKED_AT, USD, KeptNote
 from evals.vectors import Vectors
 from paywarden.decisions.advice import EvidenceNote, OwnRecord, Snapshot
 from paywarden.decisions.record_facts import parse_record_fact
@@ -41,6 +41,7 @@ def recall(case: Case, vectors: Vectors) -> Snapshot:
         payment_id=case.payment_id,
         records=tuple(OwnRecord(row.id, parse_record_fact(row.facts)) for row in newest),
         evidence=tuple(_evidence(note, _score(note, query, vectors)) for note in together),
+        asked_at=ASKED_AT,
         complete=len(case.rows) < OWN_RECORDS,
     )
 

@@ -264,6 +264,31 @@ async def test_recall_brings_every_record_however_far_its_words_are(walled: Pool
     assert recalled.notes[-1].score == 0
 
 
+async def test_recall_for_an_invoice_brings_what_the_trusted_wrote_of_it(walled: Pool) -> None:
+    """However far the words are, and whichever embedder read them; the customer's own words only when they are near."""
+    about = replace(NOTE, invoice_id="INV-1")
+    kept = [
+        replace(about, content="paid by wire", trust="staff"),
+        replace(about, content="the bank says so", trust="record"),
+        replace(NOTE, content="never charge her", trust="staff"),
+    ]
+    passed_over = [
+        replace(about, content="I have paid"),
+        replace(about, content="she has paid", trust="external"),
+        replace(about, content="another invoice", trust="staff", invoice_id="INV-2"),
+        replace(NOTE, content="likes tea", trust="record"),
+    ]
+    async with transaction(walled, HERE) as connection:
+        await add(connection, replace(NOTE, content="near"), axis(1))
+        for new in [*kept, *passed_over]:
+            await add(connection, new, axis(0, 1), embedder="test" if new is not kept[0] else "before")
+        plain = await notes.recall(connection, "cust_001", asked(axis(1)), 1)
+        recalled = await notes.recall(connection, "cust_001", asked(axis(1)), 1, "INV-1")
+    assert contents(list(plain.notes)) == ["near"]
+    assert contents(list(recalled.notes)) == ["near", *(new.content for new in kept)]
+    assert recalled.complete
+
+
 async def test_recall_says_when_it_could_not_bring_them_all(walled: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(notes, "MAX_RECORDS", 3)
     async with transaction(walled, HERE) as connection:

@@ -37,7 +37,8 @@ def _verdict(case: Case) -> Verdict:
     notes = [EvidenceNote("note_1", b"", 0.9, "customer", case.message)]
     if record is not None:
         notes.append(EvidenceNote("note_2", b"", 0.5, "record", record.content, record.facts))
-    snapshot = Snapshot(case.message, "c", "refund", case.refund_minor, CURRENCY, paid[-1], tuple(own), tuple(notes))
+    asked = (case.message, "c", "refund", case.refund_minor, CURRENCY, paid[-1])
+    snapshot = Snapshot(*asked, tuple(own), tuple(notes), datetime(2030, 1, 1, tzinfo=UTC))
     return judge(snapshot).verdict
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -63,6 +64,22 @@ def order(payment_id: str = "pay_1", **changes: Any) -> dict[str, Any]:
     } | changes
 
 
+def invoice(**changes: Any) -> dict[str, Any]:
+    return {
+        "type": "invoice",
+        "invoice_id": "INV-1",
+        "amount_minor": 1250,
+        "currency": "usd",
+        "due_on": "2026-11-10",
+        "status": "open",
+        "at": AT,
+    } | changes
+
+
+def extension(**changes: Any) -> dict[str, Any]:
+    return {"type": "extension", "invoice_id": "INV-1", "until": "2026-12-05", "at": AT} | changes
+
+
 def note_id(number: int) -> str:
     return ids.to_text("note", UUID(int=number))
 
@@ -87,6 +104,7 @@ def snapshot(request: str, *evidence: EvidenceNote, records: tuple[OwnRecord, ..
         "payment_id": None,
         "records": records,
         "evidence": evidence,
+        "asked_at": datetime.fromisoformat(LATER),
     }
     return Snapshot(**values | changes)
 

@@ -24,6 +24,7 @@ PROMPT = system_prompt(AdviceThresholds(80, 70))
     ("name", "sha256"),
     [
         ("adviser-1", "f0c18be0f4b6097496f06df1d4dae2b4c68281ea27993f4786aad58fcbb4a6cb"),
+        ("adviser-2", "9cea8a2ca5873401e6e24aaca53caf2363874ebfeeb3201fde320148b714a3d5"),
         ("form-1", "0c1e1930906a7c6f6b051dfe1601f44336669d6d3815f6c59d98112a6a949dc2"),
     ],
 )
@@ -37,7 +38,7 @@ def test_it_tells_the_numbers_that_guard_compares_with() -> None:
     assert "an approval counts from 80 on, a denial ends the request from 70 on" in PROMPT.text
     assert "$" not in PROMPT.text
     assert PROMPT.sha256 == hashlib.sha256(PROMPT.text.encode()).digest()
-    assert PROMPT.version == "adviser-1"
+    assert PROMPT.version == "adviser-2"
 
 
 def test_other_numbers_are_another_prompt() -> None:
@@ -51,11 +52,12 @@ def test_it_is_long_enough_to_be_cached() -> None:
 
 
 def words_of(adapter: TypeAdapter[Any]) -> set[str]:
-    """The types of facts, and what a refund and a fee can be."""
+    """The types of facts, and what a refund, a fee and an invoice can be."""
     schemas = adapter.json_schema()["$defs"]
     types = {schema["properties"]["type"]["const"] for schema in schemas.values()}
     refund, fee = schemas["RefundFact"]["properties"], schemas["FeeFact"]["properties"]
-    return types | set(refund["status"]["enum"]) | set(fee["assessment"]["enum"])
+    states = schemas["InvoiceFact"]["properties"]["status"]["enum"]
+    return types | set(refund["status"]["enum"]) | set(fee["assessment"]["enum"]) | set(states)
 
 
 def test_it_knows_every_word_that_it_will_read_and_may_answer() -> None:
@@ -87,6 +89,9 @@ def test_the_case_is_told_whole() -> None:
             "requested_amount_minor": 1250,
             "currency": "usd",
             "payment_id": "pay_2",
+            "purpose": None,
+            "reference": None,
+            "asked_at": "2026-11-21T09:00:00.000Z",
             "complete": False,
         },
     )
@@ -96,9 +101,13 @@ def test_the_case_is_told_whole() -> None:
     assert told[3] == (
         "note",
         "record",
-        {"id": first.id, "trust": "record", "content": "paid", "facts": charge("pay_1")},
+        {"id": first.id, "trust": "record", "content": "paid", "invoice_id": None, "facts": charge("pay_1")},
     )
-    assert told[4] == ("note", "staff", {"id": second.id, "trust": "staff", "content": "called", "facts": None})
+    assert told[4] == (
+        "note",
+        "staff",
+        {"id": second.id, "trust": "staff", "content": "called", "invoice_id": None, "facts": None},
+    )
 
 
 @pytest.mark.parametrize("trust", ["staff", "customer", "external"])

@@ -136,7 +136,8 @@ async def test_the_rules_adviser_pays_nothing_wrongly(some: list[Case], vectors:
 
 async def test_a_guard_that_forgets_the_advised_amount_is_seen(some: list[Case], vectors: Vectors) -> None:
     """The broken twin: the same advice, and policies that do not compare its amount with what is asked for."""
-    broken = with_text("  context.amount_minor <= context.advice.amount_minor &&\n", "")
+    compared = "  context.amount_minor <= context.thresholds.advised_refund_max_minor &&"
+    broken = with_text(f"  context.amount_minor <= context.advice.amount_minor &&\n{compared}", compared)
     results = await run(some, RulesAdviser(), vectors, policies=broken)
     assert money(results).wrongly_paid_minor > 0
     assert {each.stratum for each in results if each.wrongly_paid_minor} == {"partly"}

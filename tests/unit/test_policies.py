@@ -4,6 +4,7 @@ import hashlib
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -118,6 +119,67 @@ def test_the_limit_is_the_number_in_thresholds(monkeypatch: pytest.MonkeyPatch) 
 def test_an_advice_never_lets_a_duplicate_a_charge_or_a_payout_pass() -> None:
     for facts in (replace(REFUND, duplicate_suspected=True), CHARGE, PAYOUT):
         assert not shipped().ask(replace(facts, advice=ADVICE), "advised", ()).allowed
+
+
+OVERDUE = replace(CHARGE, purpose="overdue invoice", advice=ADVICE)
+
+
+def test_an_overdue_invoice_is_never_collected_on_an_agents_word() -> None:
+    unadvised = replace(OVERDUE, advice=None)
+    assert shipped().ask(unadvised, "autonomous", ()) == Answer(False, ("overdue_invoice_not_autonomous",), ())
+    assert not shipped().ask(OVERDUE, "autonomous", ()).allowed
+    assert without_rule("overdue_invoice_not_autonomous").ask(unadvised, "autonomous", ()).allowed
+    assert shipped().ask(OVERDUE, "advised", ()) == Answer(True, ("overdue_invoice_advised",), ())
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"verdict": "deny"},
+        {"verdict": "escalate"},
+        {"verdict": "need_facts"},
+        {"confidence": thresholds.ADVISED_MIN_CONFIDENCE - 1},
+        {"citations_verified": False},
+        {"supported_by_trusted": False},
+        {"amount_minor": CHARGE.amount_minor - 1},
+    ],
+)
+def test_every_weakness_of_an_advice_on_an_invoice_stops_it(changes: dict[str, Any]) -> None:
+    weak = replace(OVERDUE, advice=replace(ADVICE, **changes))
+    assert not shipped().ask(weak, "advised", ()).allowed
+
+
+def test_an_advised_invoice_has_its_own_limit_and_is_no_duplicate() -> None:
+    most = thresholds.ADVISED_INVOICE_MAX_MINOR
+    exactly = replace(OVERDUE, amount_minor=most, advice=replace(ADVICE, amount_minor=10 * most))
+    assert shipped().ask(exactly, "advised", ()).allowed
+    assert not shipped().ask(replace(exactly, amount_minor=most + 1), "advised", ()).allowed
+    assert shipped().ask(replace(exactly, amount_minor=most + 1), "reviewed", [BY_AGENT]).allowed
+    assert not shipped().ask(replace(exactly, duplicate_suspected=True), "advised", ()).allowed
+
+
+def test_a_sure_denial_ends_an_agents_collection_and_no_persons() -> None:
+    denied = replace(OVERDUE, advice=replace(ADVICE, verdict="deny", confidence=thresholds.DENIED_MIN_CONFIDENCE))
+    assert shipped().ask(denied, "reviewed", [BY_PERSON]) == Answer(False, ("adviser_denied_surely",), ())
+    assert shipped().ask(replace(denied, principal_kind="person"), "reviewed", [BY_PERSON]).allowed
+
+
+def test_a_large_checkout_needs_somebody_in_the_role_risk() -> None:
+    least = thresholds.CHECKOUT_RISK_FROM_MINOR
+    large = replace(CHARGE, purpose="checkout", amount_minor=least)
+    assert shipped().ask(replace(large, amount_minor=least - 1), "autonomous", ()).allowed
+    assert shipped().ask(replace(large, purpose="order"), "autonomous", ()).allowed
+    assert shipped().ask(large, "autonomous", ()) == Answer(False, ("large_checkout_not_autonomous",), ())
+    assert without_rule("large_checkout_not_autonomous").ask(large, "autonomous", ()).allowed
+    assert shipped().ask(large, "reviewed", [BY_PERSON]) == Answer(False, ("large_checkout_without_risk",), ())
+    assert without_rule("large_checkout_without_risk").ask(large, "reviewed", [BY_PERSON]).allowed
+    assert shipped().ask(large, "reviewed", [replace(BY_AGENT, role="risk")]).allowed
+
+
+def test_what_a_rule_says_of_an_amount_is_the_number_that_it_compares_with() -> None:
+    least = display(thresholds.CHECKOUT_RISK_FROM_MINOR, "usd").removeprefix("$")
+    for rule in ("large_checkout_not_autonomous", "large_checkout_without_risk"):
+        assert f"from {least} on" in str(policies().says(rule))
 
 
 def test_an_advisers_no_beats_another_permit() -> None:
@@ -274,4 +336,5 @@ def test_the_documentation_states_the_numbers_that_are_in_force() -> None:
     text = " ".join((DOCS / "advice.md").read_text("utf-8").split())
     most = display(thresholds.ADVISED_REFUND_MAX_MINOR, "usd").removeprefix("$")
     assert f"from confidence {thresholds.ADVISED_MIN_CONFIDENCE} on and up to {most}" in text
+    assert f"(an overdue invoice: up to {display(thresholds.ADVISED_INVOICE_MAX_MINOR, 'usd').removeprefix('$')})" in text
     assert f"a denial from confidence {thresholds.DENIED_MIN_CONFIDENCE} on" in text

@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 
 from paywarden.decisions.record_facts import MalformedFactError, parse_record_fact, record_fact_json
-from tests.unit.judged import charge, fee, order, refund
+from tests.unit.judged import charge, extension, fee, invoice, order, refund
 
 
-@pytest.mark.parametrize("fact", [charge(), charge(reference=None), refund(), fee(), order()])
+@pytest.mark.parametrize("fact", [charge(), charge(reference=None), refund(), fee(), order(), invoice(), extension()])
 def test_a_fact_is_read_and_written_alike(fact: dict[str, Any]) -> None:
     assert parse_record_fact(record_fact_json(parse_record_fact(fact))) == parse_record_fact(fact)
     assert record_fact_json(parse_record_fact(fact)) == fact
@@ -41,6 +41,14 @@ def test_a_fact_is_read_and_written_alike(fact: dict[str, Any]) -> None:
         order(within_policy=1),
         refund(status="asked"),
         fee(assessment="unfair"),
+        invoice(status="overdue"),
+        invoice(due_on="2026-11-10T00:00:00Z"),
+        invoice(due_on="2026-02-30"),
+        invoice(due_on=20261110),
+        invoice(amount_minor=0),
+        extension(until=None),
+        extension(until="Friday"),
+        extension(currency="usd"),
         {"type": ["charge"]},
         {"type": "charge", "at": object()},
     ],

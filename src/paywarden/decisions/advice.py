@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
@@ -10,6 +11,7 @@ from pydantic.dataclasses import dataclass as strict_dataclass
 
 from paywarden.decisions.record_facts import RecordFact, parse_record_fact, record_fact_json
 from paywarden.kit.canonical import loads_strict
+from paywarden.kit.clock import rfc3339
 from paywarden.kit.errors import InvalidFieldError
 from paywarden.kit.money import MAX_AMOUNT_MINOR
 from paywarden.kit.text import clean_text
@@ -26,7 +28,10 @@ class MalformedAdviceError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class EvidenceNote:
-    """A retrieved note. ``id`` is its public id, ``score`` its cosine similarity to the request."""
+    """A retrieved note. ``id`` is its public id, ``score`` its cosine similarity to the request.
+
+    ``invoice_id`` is the invoice that it is about, None if it names none.
+    """
 
     id: str
     content_sha256: bytes
@@ -34,6 +39,7 @@ class EvidenceNote:
     trust: TrustTier
     content: str
     facts: Mapping[str, Any] | None = None
+    invoice_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +55,8 @@ class Snapshot:
     """Everything an adviser may rest on.
 
     ``payment_id`` is the payment a refund would return, None if none is named. ``complete`` is false when the customer
-    has more records than were read: then the absence of one proves nothing.
+    has more records than were read: then the absence of one proves nothing. ``purpose`` and ``reference`` are what the
+    asker says it is for. ``asked_at`` is the database's clock.
     """
 
     request: str
@@ -60,7 +67,10 @@ class Snapshot:
     payment_id: str | None
     records: tuple[OwnRecord, ...]
     evidence: tuple[EvidenceNote, ...]
+    asked_at: datetime
     complete: bool = True
+    purpose: str | None = None
+    reference: str | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The snapshot as it is stored and replayed."""
@@ -72,6 +82,9 @@ class Snapshot:
             "currency": self.currency,
             "payment_id": self.payment_id,
             "complete": self.complete,
+            "purpose": self.purpose,
+            "reference": self.reference,
+            "asked_at": rfc3339(self.asked_at),
             "records": [{"id": record.id, "fact": record_fact_json(record.fact)} for record in self.records],
             "evidence": [_evidence_json(note) for note in self.evidence],
         }
@@ -80,7 +93,8 @@ class Snapshot:
     def from_json(cls, stored: Mapping[str, Any]) -> Self:
         """The snapshot that ``as_json`` stored."""
         records = tuple(OwnRecord(record["id"], parse_record_fact(record["fact"])) for record in stored["records"])
-        return cls(**{**stored, "records": records, "evidence": tuple(map(_evidence_note, stored["evidence"]))})
+        evidence, asked_at = map(_evidence_note, stored["evidence"]), datetime.fromisoformat(stored["asked_at"])
+        return cls(**{**stored, "records": records, "evidence": tuple(evidence), "asked_at": asked_at})
 
 
 @strict_dataclass(frozen=True, slots=True, config=ConfigDict(extra="forbid", strict=True))
@@ -152,6 +166,7 @@ def _evidence_json(note: EvidenceNote) -> dict[str, Any]:
         "trust": note.trust,
         "content": note.content,
         "facts": note.facts,
+        "invoice_id": note.invoice_id,
     }
 
 

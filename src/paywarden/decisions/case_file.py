@@ -7,7 +7,9 @@ from typing import Any, TypeVar
 from paywarden.decisions.advice import Snapshot
 from paywarden.decisions.record_facts import (
     ChargeFact,
+    ExtensionFact,
     FeeFact,
+    InvoiceFact,
     MalformedFactError,
     OrderFact,
     RecordFact,
@@ -16,6 +18,7 @@ from paywarden.decisions.record_facts import (
 )
 
 F = TypeVar("F", ChargeFact, RefundFact, FeeFact, OrderFact)
+OfInvoice = TypeVar("OfInvoice", InvoiceFact, ExtensionFact)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +31,7 @@ class Cited:
 
 @dataclass(frozen=True, slots=True)
 class CaseFile:
-    """Facts in the currency of the request.
+    """Facts in the currency of the request, or about no amount.
 
     ``contradictions`` are notes that tell something else than another note does, ``unreadable`` are record notes whose
     facts are not of the vocabulary.
@@ -42,6 +45,12 @@ class CaseFile:
         """All facts of a kind with their citations, oldest first; only those about one payment if it is named."""
         found = [(cited.id, cited.fact) for cited in self.facts if isinstance(cited.fact, kind)]
         about = [pair for pair in found if payment_id in (None, pair[1].payment_id)]
+        return sorted(about, key=lambda pair: pair[1].at)
+
+    def on_invoice(self, kind: type[OfInvoice], invoice_id: str) -> list[tuple[str, OfInvoice]]:
+        """All facts of a kind about one invoice with their citations, oldest first."""
+        found = [(cited.id, cited.fact) for cited in self.facts if isinstance(cited.fact, kind)]
+        about = [pair for pair in found if pair[1].invoice_id == invoice_id]
         return sorted(about, key=lambda pair: pair[1].at)
 
     def refunded_minor(self, payment_ids: Iterable[str]) -> int:
@@ -65,8 +74,12 @@ def open_case(snapshot: Snapshot) -> CaseFile:
             contradictions.append(cited.id)
         known[_subject(cited.fact)] = cited
     known.update({_subject(record.fact): Cited(record.id, record.fact) for record in snapshot.records})
-    facts = tuple(cited for cited in known.values() if cited.fact.currency == snapshot.currency)
+    facts = tuple(cited for cited in known.values() if _counts(cited.fact, snapshot.currency))
     return CaseFile(facts, tuple(contradictions), tuple(unreadable))
+
+
+def _counts(fact: RecordFact, currency: str) -> bool:
+    return isinstance(fact, ExtensionFact) or fact.currency == currency
 
 
 def _noted(snapshot: Snapshot, unreadable: list[str]) -> list[Cited]:
@@ -101,5 +114,10 @@ def _subject(fact: RecordFact) -> tuple[str, ...]:
             return (fact.type, fact.refund_id)
         case OrderFact():
             return (fact.type, fact.reference, fact.payment_id)
+        case InvoiceFact():
+            return (fact.type, fact.invoice_id)
+        case ExtensionFact():
+            # A second promise does not take back the first.
+            return (fact.type, fact.invoice_id, fact.until.isoformat())
         case _:
             return (fact.type, fact.payment_id)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from paywarden.decisions import invoices
 from paywarden.decisions.advice import Advice, Snapshot, Verdict
 from paywarden.decisions.adviser import AdviceRecord
 from paywarden.decisions.case_file import open_case
@@ -63,11 +64,25 @@ def _checks(snapshot: Snapshot, record: AdviceRecord) -> Iterator[Check]:
         yield Check("advice_citations", "pass", f"{len(advice.evidence)} cited, all of them retrieved")
     else:
         yield Check("advice_citations", "fail", "The advice rests on no evidence that was retrieved")
-    unreadable = len(open_case(snapshot).unreadable)
+    file = open_case(snapshot)
+    if snapshot.kind == "charge" and snapshot.purpose == invoices.PURPOSE:
+        yield _invoice_check(advice, invoices.standing(snapshot, file))
+    unreadable = len(file.unreadable)
     if unreadable:
         yield Check("record_facts", "note", f"{unreadable} record notes state facts that could not be read")
     trusted = len(set(advice.evidence) & _trusted_ids(snapshot))
     yield Check("advice_trusted_support", "note", f"{trusted} of the cited are our own records or notes of staff")
+
+
+def _invoice_check(advice: Advice, found: invoices.Standing) -> Check:
+    """Whatever an adviser makes of words: an invoice is collected as the records have it, and no more of it."""
+    if advice.verdict != "approve":
+        return Check("advice_invoice", "note", found.because)
+    if found.verdict != "approve":
+        return Check("advice_invoice", "fail", f"The records do not bear it out: {found.because}")
+    if advice.amount_minor > found.owed_minor:
+        return Check("advice_invoice", "fail", f"The advice names more than is owed: {found.because}")
+    return Check("advice_invoice", "pass", found.because)
 
 
 def _citations_verified(snapshot: Snapshot, advice: Advice) -> bool:

@@ -12,9 +12,10 @@ from typing import Any
 
 from paywarden.decisions.advice import EvidenceNote, Snapshot
 from paywarden.decisions.record_facts import record_fact_json
+from paywarden.kit.clock import rfc3339
 from paywarden.kit.trust import TrustTier
 
-ADVISER_PROMPT = "adviser-1"
+ADVISER_PROMPT = "adviser-2"
 FORM_PROMPT = "form-1"
 _MARK_BYTES = 12
 
@@ -81,6 +82,9 @@ def _case(snapshot: Snapshot) -> dict[str, Any]:
         "requested_amount_minor": snapshot.requested_amount_minor,
         "currency": snapshot.currency,
         "payment_id": snapshot.payment_id,
+        "purpose": snapshot.purpose,
+        "reference": snapshot.reference,
+        "asked_at": rfc3339(snapshot.asked_at),
         "complete": snapshot.complete,
     }
 
@@ -88,7 +92,7 @@ def _case(snapshot: Snapshot) -> dict[str, Any]:
 def _note(note: EvidenceNote) -> dict[str, Any]:
     """Only record notes state facts; what anybody else attached to a note is not shown as such."""
     facts = note.facts if note.trust == "record" else None
-    return {"id": note.id, "trust": note.trust, "content": note.content, "facts": facts}
+    return {"id": note.id, "trust": note.trust, "content": note.content, "invoice_id": note.invoice_id, "facts": facts}
 
 
 def _json(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""What our own systems know about a customer's payments, in four words: charge, refund, fee, order.
+"""What our own systems know about a customer's payments: charge, refund, fee, order, invoice, extension.
 
 They come from Paywarden's own rows and from notes of trust ``record`` (column ``notes.facts``), as JSON like
 ``{"type": "charge", "payment_id": "pay_...", "amount_minor": 1250, "currency": "usd", "reference": "ORD-1",
@@ -7,6 +7,7 @@ They come from Paywarden's own rows and from notes of trust ``record`` (column `
 
 import json
 from collections.abc import Mapping
+from datetime import date
 from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, ConfigDict, Field, TypeAdapter, ValidationError
@@ -79,7 +80,33 @@ class OrderFact:
     at: AwareDatetime
 
 
-RecordFact = ChargeFact | RefundFact | FeeFact | OrderFact
+@dataclass(frozen=True, slots=True, config=_STRICT)
+class InvoiceFact:
+    """What the customer owes by ``invoice_id``, which a charge names as its reference.
+
+    An ``open`` one is to be paid by the end of the day ``due_on`` (UTC).
+    """
+
+    type: Literal["invoice"]
+    invoice_id: _Id
+    amount_minor: _Amount
+    currency: _Currency
+    due_on: date
+    status: Literal["open", "paid", "disputed", "canceled"]
+    at: AwareDatetime
+
+
+@dataclass(frozen=True, slots=True, config=_STRICT)
+class ExtensionFact:
+    """A promise to the customer: the invoice is not collected before the end of the day ``until`` (UTC)."""
+
+    type: Literal["extension"]
+    invoice_id: _Id
+    until: date
+    at: AwareDatetime
+
+
+RecordFact = ChargeFact | RefundFact | FeeFact | OrderFact | InvoiceFact | ExtensionFact
 _ADAPTER: TypeAdapter[RecordFact] = TypeAdapter(Annotated[RecordFact, Field(discriminator="type")])
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
+from paywarden.decisions import invoices
 from paywarden.decisions.advice import Advice, Snapshot, Verdict
 from paywarden.decisions.adviser import AdviceRecord
 from paywarden.decisions.case_file import CaseFile, open_case
@@ -52,17 +53,37 @@ class _Case:
 
 
 def judge(snapshot: Snapshot) -> Advice:
-    """What the rules make of a request for a refund; anything else, and whatever they do not know, escalates."""
+    """What the rules make of a refund or of an overdue invoice; anything else, and what they do not know, escalates."""
     case = _Case(snapshot, open_case(snapshot))
     if not case.file.facts and not case.file.contradictions:
         return Advice("deny", 0, INSUFFICIENT_EVIDENCE, _CONFIDENCE["deny"])
+    if snapshot.kind == "charge" and snapshot.purpose == invoices.PURPOSE:
+        return _collect(case)
     if snapshot.kind != "refund":
-        return _say("escalate", f"only refunds are judged by rules, this is a {snapshot.kind}")
+        return _say("escalate", f"only refunds and overdue invoices are judged by rules, this is a {snapshot.kind}")
     if case.file.contradictions:
         return _say("escalate", "two records tell the same thing differently", case.file.contradictions)
     if not snapshot.complete:
         return _say("escalate", "the customer has more records than the rules can weigh")
     return _RULES[classify(snapshot.request)](case)
+
+
+def _collect(case: _Case) -> Advice:
+    """An overdue invoice, in whole: as much as is recorded as owed, on the day on which that is due."""
+    found = invoices.standing(case.snapshot, case.file)
+    if found.verdict == "need_facts":
+        return _need(found.because)
+    if found.verdict != "approve":
+        return _say(found.verdict, found.because, found.cited)
+    words = invoices.in_words(case.snapshot)
+    if words:
+        return _say("escalate", "staff wrote about it in words, which rules cannot read; a person must look", words)
+    owed = f"{found.because}, so {case.money(found.owed_minor)} and not"
+    asked_minor = case.snapshot.requested_amount_minor
+    if asked_minor != found.owed_minor:
+        verdict: Verdict = "deny" if asked_minor > found.owed_minor else "escalate"
+        return _say(verdict, f"{owed} {case.money(asked_minor)} is to be asked for", found.cited)
+    return _approve(case, found.owed_minor, found.because, list(found.cited))
 
 
 def _not_recognised(case: _Case) -> Advice:

@@ -14,10 +14,11 @@ from paywarden.flow import guard
 from paywarden.flow.desk import Connection, Desk
 from paywarden.flow.opinion import opinion
 from paywarden.guardrails.facts import AdviceFacts
+from paywarden.identity import tenants
 from paywarden.kit import ids
 from paywarden.kit.states import FINAL, Status
 from paywarden.memory import notes
-from paywarden.memory.notes import TextQuery
+from paywarden.memory.notes import Note, TextQuery
 from paywarden.payments import rows
 from paywarden.payments.rows import Kind, Payment
 
@@ -45,6 +46,8 @@ async def decide(desk: Desk, payment: Payment) -> None:
         amount_minor=payment.amount_minor,
         currency=payment.currency,
         about=payment.original_payment_id,
+        purpose=payment.purpose,
+        reference=payment.reference,
         except_for=payment.id,
     )
     record = await opinion(desk, payment.tenant_id, snapshot)
@@ -67,14 +70,21 @@ async def recall(
     amount_minor: int,
     currency: str,
     about: UUID | None = None,
+    purpose: str | None = None,
+    reference: str | None = None,
     except_for: UUID | None = None,
 ) -> Snapshot:
-    """What this tenant knows of this customer: the notes that the request finds, and our own payment rows."""
+    """What this tenant knows of this customer: the notes that the request finds, and our own payment rows.
+
+    What staff wrote about the invoice that a charge refers to is found, whatever its words.
+    """
     (vector,) = await desk.embedder.embed([request], "query")
     async with transaction(desk.pool, tenant_id) as connection:
         asked = TextQuery(request, desk.embedder.id, vector)
-        recalled = await notes.recall(connection, customer_id, asked, EVIDENCE_NOTES)
+        invoice_id = reference if kind == "charge" else None
+        recalled = await notes.recall(connection, customer_id, asked, EVIDENCE_NOTES, invoice_id)
         own = await rows.of_customer(connection, customer_id, OWN_RECORDS)
+        now = await tenants.now(connection)
     return Snapshot(
         request=request,
         customer=customer_id,
@@ -82,27 +92,38 @@ async def recall(
         requested_amount_minor=amount_minor,
         currency=currency,
         payment_id=None if about is None else ids.to_text("pay", about),
-        records=own_records([payment for payment in own if payment.id != except_for]),
-        evidence=tuple(
-            EvidenceNote(note.public_id, note.content_sha256, note.score or 0.0, note.trust, note.content, note.facts)
-            for note in recalled.notes
-        ),
+        records=own_records([payment for payment in own if payment.id != except_for], reference),
+        evidence=tuple(_evidence(note) for note in recalled.notes),
+        asked_at=now,
         complete=recalled.complete and len(own) < OWN_RECORDS,
+        purpose=purpose,
+        reference=reference,
     )
 
 
-def own_records(payments: Sequence[Payment]) -> tuple[OwnRecord, ...]:
+def _evidence(note: Note) -> EvidenceNote:
+    digest, score = note.content_sha256, note.score or 0.0
+    return EvidenceNote(note.public_id, digest, score, note.trust, note.content, note.facts, note.invoice_id)
+
+
+def own_records(payments: Sequence[Payment], reference: str | None = None) -> tuple[OwnRecord, ...]:
     """Our own rows in the adviser's vocabulary.
 
-    A charge that was never sent is no record of money, and a payout none of the customer's. A refund counts from the
-    moment it is asked for: two refunds of one double charge must see each other.
+    A charge that was never sent is no record of money, and a payout none of the customer's. What could be asked for
+    twice counts from the moment it is asked for: refunds, and charges of this ``reference``. Two refunds of one double
+    charge must see each other.
     """
     return tuple(
         OwnRecord(payment.public_id, _as_fact(payment, payment.created_at))
         for payment in payments
         if payment.kind != "payout"
-        and (payment.provider_payment_id is not None or (payment.kind == "refund" and payment.status not in FINAL))
+        and (payment.provider_payment_id is not None or (payment.status not in FINAL and _counts(payment, reference)))
     )
+
+
+def _counts(payment: Payment, reference: str | None) -> bool:
+    """Whether it is a record from the moment it is asked for."""
+    return payment.kind == "refund" or (reference is not None and payment.reference == reference)
 
 
 def _as_fact(payment: Payment, at: datetime) -> ChargeFact | RefundFact:

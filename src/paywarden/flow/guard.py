@@ -89,6 +89,7 @@ async def look(connection: Connection, payment: Payment, advice: AdviceFacts | N
         payee_known=await _payee_known(connection, payment, own),
         duplicate_suspected=payment.duplicate_suspected,
         local_hour=local_hour(own, now),
+        purpose=payment.purpose,
         refund_of_known=True if payment.kind == "refund" else None,
         advice=advice,
         approvals=tuple(Approval(row["reviewer_id"], row["reviewer_kind"], row["role"]) for row in approvals),

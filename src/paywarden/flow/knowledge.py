@@ -53,7 +53,9 @@ def _check_facts(new: NewNote) -> None:
     try:
         parse_record_fact(new.facts)
     except MalformedFactError as error:
-        raise InvalidFieldError("facts", "must be a charge, refund, fee or order fact with all its fields") from error
+        raise InvalidFieldError(
+            "facts", "must be a charge, refund, fee, order, invoice or extension fact with all its fields"
+        ) from error
 
 
 async def search(

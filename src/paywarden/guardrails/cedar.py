@@ -159,9 +159,13 @@ def _context(facts: PaymentFacts, autonomy: Autonomy, approvals: Sequence[Approv
             "advised_min_confidence": thresholds.ADVISED_MIN_CONFIDENCE,
             "denied_min_confidence": thresholds.DENIED_MIN_CONFIDENCE,
             "advised_refund_max_minor": thresholds.ADVISED_REFUND_MAX_MINOR,
+            "advised_invoice_max_minor": thresholds.ADVISED_INVOICE_MAX_MINOR,
+            "checkout_risk_from_minor": thresholds.CHECKOUT_RISK_FROM_MINOR,
         },
         **_approval_context(approvals),
     }
+    if facts.purpose is not None:
+        context["purpose"] = facts.purpose
     if facts.refund_of_known is not None:
         context["refund_of_known"] = facts.refund_of_known
     if facts.advice is not None:

@@ -39,7 +39,7 @@ class PaymentFacts:
 
     ``counterparty`` is the customer (charge, refund) or the payee (payout) as text, empty for a bare reservation.
     ``refund_of_known`` says of a refund whether the payment it returns is ours; None for the other kinds.
-    ``local_hour`` is 0 to 23 in the mandate's time zone.
+    ``local_hour`` is 0 to 23 in the mandate's time zone. ``purpose`` is the asker's own word for it, if there is one.
     """
 
     tenant_active: bool
@@ -54,6 +54,7 @@ class PaymentFacts:
     payee_known: bool
     duplicate_suspected: bool
     local_hour: int
+    purpose: str | None = None
     refund_of_known: bool | None = None
     advice: AdviceFacts | None = None
     approvals: tuple[Approval, ...] = ()

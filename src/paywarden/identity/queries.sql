@@ -9,6 +9,10 @@ returning id, name, environment, status, authority_version, created_at;
 select id, name, environment, status, authority_version, created_at, paywarden.clock() as now
 from paywarden.tenants where id = %(id)s;
 
+-- name: clock_now
+-- What time it is by the database's clock.
+select paywarden.clock() as now;
+
 -- name: tenant_by_name
 -- One tenant by the name that no other has.
 select id, name, environment, status from paywarden.tenants where name = %(name)s;

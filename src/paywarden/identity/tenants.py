@@ -1,5 +1,6 @@
 """Tenants: the wall everything stands behind, its kill switch, and the count of changes of authority."""
 
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -22,6 +23,13 @@ async def create(connection: Connection, tenant_id: UUID, name: str, environment
 async def find(connection: Connection, tenant_id: UUID) -> dict[str, Any] | None:
     """A tenant's row: id, name, environment, status, authority_version, and ``now`` by the database's clock."""
     return await (await connection.execute(SQL.tenant_by_id, {"id": tenant_id})).fetchone()
+
+
+async def now(connection: Connection) -> datetime:
+    """What time it is by the database's clock."""
+    row = await (await connection.execute(SQL.clock_now)).fetchone()
+    assert row is not None  # noqa: S101  a select without a table has a row
+    return row["now"]  # type: ignore[no-any-return]
 
 
 async def by_name(connection: Connection, name: str) -> dict[str, Any] | None:

@@ -82,7 +82,7 @@ class TextQuery:
 
 @dataclass(frozen=True, slots=True)
 class Recalled:
-    """The evidence for a request. ``complete``: every record note of the customer that states facts is among it."""
+    """The evidence for a request. ``complete``: every note is among it that must not be missed."""
 
     notes: tuple[Note, ...]
     complete: bool
@@ -171,16 +171,22 @@ async def nearest_by_own_vector(connection: Connection, customer_id: str, vector
     return await _notes(connection, SQL.nearest_by_own_vector, _search(customer_id, vector, check_limit(limit)))
 
 
-async def recall(connection: Connection, customer_id: str, asked: TextQuery, limit: int) -> Recalled:
+async def recall(
+    connection: Connection, customer_id: str, asked: TextQuery, limit: int, invoice_id: str | None = None
+) -> Recalled:
     """What to judge a request on: the notes that its text finds, and every record that states facts, found or not.
+    For an invoice, what was written about it by those who are trusted, too.
 
     Nearness finds what supports a claim; the refund already made may be worded far from it and must not be missed.
     """
     near = await nearest_by_text(connection, customer_id, asked, limit)
     values = _text_search(customer_id, asked, MAX_RECORDS + 1)
     records = await _notes(connection, SQL.records_of_customer, values)
-    together = _distinct([*near, *records[-MAX_RECORDS:]])
-    return Recalled(together, complete=len(records) <= MAX_RECORDS)
+    words = (
+        [] if invoice_id is None else await _notes(connection, SQL.words_on_invoice, values | {"invoice": invoice_id})
+    )
+    together = _distinct([*near, *records[-MAX_RECORDS:], *words[-MAX_RECORDS:]])
+    return Recalled(together, complete=max(len(records), len(words)) <= MAX_RECORDS)
 
 
 def sql_vector(vector: Vector) -> str:

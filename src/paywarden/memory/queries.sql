@@ -82,6 +82,20 @@ select id, customer_id, invoice_id, case_id, source, trust, content, content_sha
 from of_customer
 order by id;
 
+-- name: words_on_invoice
+-- The newest notes that are trusted and state no facts: about an invoice, or staff's about the customer at all.
+with of_customer as materialized (
+    select * from paywarden.notes
+    where tenant_id = (select paywarden.tenant()) and customer_id = %(customer_id)s
+      and facts is null and (valid_until is null or valid_until > (select paywarden.clock()))
+      and ((trust in ('record', 'staff') and invoice_id = %(invoice)s) or (trust = 'staff' and invoice_id is null))
+    order by id desc
+    limit %(limit)s)
+select id, customer_id, invoice_id, case_id, source, trust, content, content_sha256, facts, valid_until, author_id,
+    created_at, case when embedder = %(embedder)s then 1 - (embedding <=> %(vector)s::vector) end as score
+from of_customer
+order by id;
+
 -- name: end_note
 -- Let a note end at an instant, now if that has passed or none is given; nothing where it ends before that already.
 update paywarden.notes set valid_until = wanted.at

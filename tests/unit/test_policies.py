@@ -298,6 +298,7 @@ def test_every_shipped_rule_that_forbids_says_why() -> None:
 
 
 DOCS = Path(__file__).parents[2] / "docs"
+EXAMPLES = DOCS.parent / "examples"
 
 
 def test_a_policy_file_of_ones_own_replaces_the_shipped_one(tmp_path: Path) -> None:
@@ -318,10 +319,9 @@ def test_a_policy_file_that_is_wrong_stops_the_start(tmp_path: Path, text: bytes
         cedar.from_file(file)
 
 
-def test_the_example_of_the_documentation_does_what_it_says() -> None:
+def test_the_examples_of_the_documentation_do_what_they_say() -> None:
     blocks = re.findall(r"(?:^    .*\n|^\n(?=    ))+", (DOCS / "policies.md").read_text("utf-8"), re.MULTILINE)
-    (example,) = [block for block in blocks if "@id" in block]
-    strict = policies(TEXT + example)
+    strict = policies(TEXT + "".join(block for block in blocks if "@id" in block))
     large = replace(CHARGE, amount_minor=100_000)
     risk, one, two = (Approval(UUID(int=n), kind, role) for n, kind, role in (
         (71, "agent", "risk"), (72, "person", "review"), (73, "person", "review")))  # fmt: skip
@@ -330,11 +330,28 @@ def test_the_example_of_the_documentation_does_what_it_says() -> None:
     assert not strict.ask(large, "reviewed", (risk, one)).allowed
     assert not strict.ask(large, "reviewed", (one, two)).allowed
     assert strict.ask(large, "reviewed", (risk, one, two)).allowed
+    new_payee = replace(PAYOUT, payee_known=False)
+    assert not strict.ask(new_payee, "reviewed", (one,)).allowed
+    assert strict.ask(new_payee, "reviewed", (one, two)).allowed
+    assert strict.ask(PAYOUT, "reviewed", (one,)).allowed
+
+
+def rules_of(text: str) -> set[str]:
+    return set(re.findall(r"^@id.*?;$", text, re.MULTILINE | re.DOTALL))
+
+
+@pytest.mark.parametrize(("name", "replaced"), [("checkout", 0), ("claims", 1)])
+def test_the_examples_are_the_shipped_policies_and_more(name: str, replaced: int) -> None:
+    """Whoever starts a service with one of them has all the other rules, too."""
+    text = (EXAMPLES / f"{name}.cedar").read_text("utf-8")
+    assert policies(text).version
+    assert len(rules_of(TEXT) - rules_of(text)) == replaced
 
 
 def test_the_documentation_states_the_numbers_that_are_in_force() -> None:
     text = " ".join((DOCS / "advice.md").read_text("utf-8").split())
     most = display(thresholds.ADVISED_REFUND_MAX_MINOR, "usd").removeprefix("$")
     assert f"from confidence {thresholds.ADVISED_MIN_CONFIDENCE} on and up to {most}" in text
-    assert f"(an overdue invoice: up to {display(thresholds.ADVISED_INVOICE_MAX_MINOR, 'usd').removeprefix('$')})" in text
+    invoices = display(thresholds.ADVISED_INVOICE_MAX_MINOR, "usd").removeprefix("$")
+    assert f"(an overdue invoice: up to {invoices})" in text
     assert f"a denial from confidence {thresholds.DENIED_MIN_CONFIDENCE} on" in text

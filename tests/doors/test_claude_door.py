@@ -161,4 +161,4 @@ def test_another_model_judges_the_same_case_again(stack: Stack, desk: Paywarden,
     assert said.returncode == 0, said.stderr
     assert "$25.00 less would go out without another look." in said.stdout
     shown = stack.command("decision", "show", decision, "--data", str(stack.data))
-    assert all(words in shown.stdout for words in ("our payments", "sha256", "adviser-1", "req_1", "Charged twice."))
+    assert all(words in shown.stdout for words in ("our payments", "sha256", "adviser-2", "req_1", "Charged twice."))

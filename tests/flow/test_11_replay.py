@@ -151,7 +151,7 @@ async def test_todays_policies_judge_it(world: World, tmp_path: Path) -> None:
     payment = await refund(world)
     shipped = (files("paywarden.guardrails") / "policies" / "default.cedar").read_text()
     stricter = tmp_path / "stricter.cedar"
-    stricter.write_text(shipped.replace("context.advice.supported_by_trusted &&", "false &&", 1))
+    stricter.write_text(shipped.replace("context.advice.supported_by_trusted &&", "false &&"))
     world.stage.desk = replace(world.stage.desk, policies=cedar.from_file(stricter))
     told = await again(world, payment)
     assert (told.now.status, told.difference_minor) == (Status.IN_REVIEW, -AMOUNT)

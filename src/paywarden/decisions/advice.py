@@ -11,7 +11,6 @@ from pydantic.dataclasses import dataclass as strict_dataclass
 
 from paywarden.decisions.record_facts import RecordFact, parse_record_fact, record_fact_json
 from paywarden.kit.canonical import loads_strict
-from paywarden.kit.clock import rfc3339
 from paywarden.kit.errors import InvalidFieldError
 from paywarden.kit.money import MAX_AMOUNT_MINOR
 from paywarden.kit.text import clean_text
@@ -84,7 +83,7 @@ class Snapshot:
             "complete": self.complete,
             "purpose": self.purpose,
             "reference": self.reference,
-            "asked_at": rfc3339(self.asked_at),
+            "asked_at": self.asked_at.isoformat(),
             "records": [{"id": record.id, "fact": record_fact_json(record.fact)} for record in self.records],
             "evidence": [_evidence_json(note) for note in self.evidence],
         }

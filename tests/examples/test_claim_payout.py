@@ -107,7 +107,7 @@ def test_the_example_runs_as_its_docstring_says(stack: Stack) -> None:
     assert told[1].startswith("$600.00 to iban-eve denied")
     assert "the payee is not the one on record" in told[1]
     assert told[2].startswith("$990.00 to iban-cat denied")
-    assert told[3].startswith("$3,500.00 to iban-dan in_review")
+    assert told[3] == "$3,500.00 to iban-dan in_review: needs a person's approval"
     assert told[4] == "equal"
 
 
@@ -117,7 +117,7 @@ def test_a_large_claim_needs_finance_and_a_person(
     company = Company(agents, admin, "triage-large")
     claim = company.claim(150_000)
     payment = agents.triage_agent(company.triage, claim)
-    assert payment["status"] == "in_review"
+    assert (payment["status"], payment["reason"]) == ("in_review", "needs a person's approval")
     (review,) = admin.list_reviews(payment=payment["id"])["data"]
     for agent in finance_desks:
         with pytest.raises(PaywardenApiError) as refused:

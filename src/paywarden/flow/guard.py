@@ -301,7 +301,8 @@ async def _send_to_review(
         expires_in_seconds=desk.settings.review_seconds,
     )
     if payment.status is Status.IN_REVIEW:
-        return payment
+        await rows.rewrite_reason(connection, payment.id, reason)
+        return replace(payment, reason=reason)
     return await _moved(connection, payment, Move(Status.IN_REVIEW, "request", "guard", reason=reason, fence=fence))
 
 
@@ -309,7 +310,8 @@ def _why_it_waits(payment: Payment, verdict: Verdict) -> str:
     if payment.duplicate_suspected:
         return "suspected duplicate"
     role = verdict.decision.required_role
-    return "needs another principal's approval" + (f" in the role {role}" if role != "review" else "")
+    who = "a person" if verdict.decision.reviewer_kind == "person" else "another principal"
+    return f"needs {who}'s approval" + (f" in the role {role}" if role != "review" else "")
 
 
 async def _record(

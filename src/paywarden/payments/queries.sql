@@ -72,6 +72,11 @@ set oversight = %(oversight)s, decided_by = %(decided_by)s, policy_version = %(p
     decision_id = coalesce(%(decision_id)s, decision_id)
 where tenant_id = (select paywarden.tenant()) and id = %(id)s;
 
+-- name: rewrite_reason
+-- Another reason for the same status.
+update paywarden.payments set reason = %(reason)s, updated_at = paywarden.clock()
+where tenant_id = (select paywarden.tenant()) and id = %(id)s;
+
 -- name: write_provider_id
 -- The provider's id, over NULL only, and only one that no other payment of this kind has.
 update paywarden.payments as payment

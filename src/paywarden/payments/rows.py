@@ -247,6 +247,11 @@ async def record_decision(
     await connection.execute(SQL.record_decision, values)
 
 
+async def rewrite_reason(connection: Connection, payment_id: UUID, reason: str) -> None:
+    """Say anew why a payment stands where it stands, without a move."""
+    await connection.execute(SQL.rewrite_reason, {"id": payment_id, "reason": reason})
+
+
 async def write_provider_id(connection: Connection, payment_id: UUID, provider_payment_id: str) -> bool:
     """Write the provider's id over NULL; False when another one is there, or another payment has it already."""
     values = {"id": payment_id, "provider_payment_id": provider_payment_id}

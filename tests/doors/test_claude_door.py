@@ -1,13 +1,17 @@
 """The Claude adviser behind the whole running service: what it says, what it costs, and that it can only lower."""
 
+import io
 import json
 from collections.abc import Iterator
 from itertools import count
 from typing import Any
 
 import pytest
+from rich.console import Console
 
+from paywarden.cli.explain import story
 from paywarden.client import Paywarden, PaywardenApiError
+from paywarden.decisions.prompt import ADVISER_PROMPT
 from tests.contract.messages_api import MODEL, MessagesApi, Scripted, advised, failed, said
 from tests.doors.model_thread import approves_on_own_records, case_of, model
 from tests.stack import Stack, wait_until
@@ -69,8 +73,8 @@ def test_a_refund_goes_through_on_the_models_approval_of_our_own_records(desk: P
     refund = _refund(desk)
     assert refund["oversight"] == "advised"
     dossier = desk.get_dossier(refund["id"])
-    advice = dossier["advice"]
-    assert advice is not None
+    (advice,) = dossier["decisions"]
+    assert advice["cost_micro_usd"] is not None
     assert (advice["adviser"], advice["model"], advice["cost_micro_usd"] > 0) == ("claude", MODEL, True)
     assert advice["request_ids"] == ["req_1"]
     (asked,) = claude.requests
@@ -148,7 +152,7 @@ def test_over_the_limit_no_model_is_even_asked(desk: Paywarden, claude: Messages
 
 def test_another_model_judges_the_same_case_again(stack: Stack, desk: Paywarden, claude: MessagesApi) -> None:
     refund = _refund(desk)
-    decision = next(check["decision"] for check in desk.get_dossier(refund["id"])["checks"] if check["decision"])
+    decision = desk.get_dossier(refund["id"])["decisions"][-1]["id"]
     claude.otherwise = lambda _: advised(verdict="escalate", amount_minor=0)
     told = desk.replay_decision(decision, model="claude-opus-5-5")
     assert (told["then"]["pays_minor"], told["now"]["pays_minor"], told["difference_minor"]) == (2_500, 0, -2_500)
@@ -161,4 +165,52 @@ def test_another_model_judges_the_same_case_again(stack: Stack, desk: Paywarden,
     assert said.returncode == 0, said.stderr
     assert "$25.00 less would go out without another look." in said.stdout
     shown = stack.command("decision", "show", decision, "--data", str(stack.data))
-    assert all(words in shown.stdout for words in ("our payments", "sha256", "adviser-2", "req_1", "Charged twice."))
+    assert all(words in shown.stdout for words in ("our payments", "sha256", ADVISER_PROMPT, "req_1", "Charged twice."))
+
+
+def test_the_dossier_holds_the_whole_decision_and_what_people_made_of_it(
+    stack: Stack, desk: Paywarden, claude: MessagesApi
+) -> None:
+    claude.otherwise = lambda _: said("I would pay that.")
+    customer, charge = _charged_twice(desk)
+    note = desk.add_note(customer, "The second charge has no order.", trust="staff")["id"]
+    asked = desk.refund(charge, 2_500, "usd", request="You took the money for my order twice!")["id"]
+    wait_until(lambda: desk.get_payment(asked)["status"] == "in_review", 20, "the review")
+    ann = desk.create_key(desk.create_agent("person", f"ann-{customer}", ["review"])["id"])["secret"]
+    with Paywarden(stack.url, ann) as reviewer:
+        (review,) = reviewer.list_reviews(payment=asked)["data"]
+        fence = reviewer.claim_review(review["id"])["fence"]
+        reviewer.give_verdict(review["id"], "approve", "The second charge is ours to give back.", fence=fence)
+    dossier = desk.get_dossier(asked)
+    (decision,) = dossier["decisions"]
+    assert decision == desk.get_decision(decision["id"])
+    assert (decision["payment"], decision["request"]) == (asked, "You took the money for my order twice!")
+    assert (decision["verdict"], decision["prompt_version"], decision["raw_answer"] is None) == (
+        "escalate",
+        ADVISER_PROMPT,
+        False,
+    )
+    assert (decision["failure"] or "").startswith("adviser_malformed:")
+    assert (decision["usage"]["calls"], decision["request_ids"]) == (2, ["req_1", "req_1"])
+    (evidence,) = decision["evidence"]
+    assert (evidence["id"], evidence["trust"], len(evidence["content_sha256"])) == (note, "staff", 64)
+    assert dossier["policy_version"] == decision["policy_version"]
+    (label,), (verdict,) = dossier["labels"], dossier["verdicts"]
+    assert (label["advised"], label["decided"], label["decision_id"]) == ("escalate", "approve", decision["id"])
+    assert label["reviewer_id"] == verdict["reviewer_id"] == dossier["reviews"][0]["claimed_by"]
+    assert dossier["reviews"][0]["fence"] == fence
+    told = io.StringIO()
+    Console(file=told, width=80, highlight=False).print(story(dossier))
+    lines = [line.rstrip() for line in told.getvalue().splitlines()]
+    assert all(len(line) <= 80 for line in lines)
+    for whole in (
+        f"              {evidence['content_sha256']}",
+        f"sha256    {decision['prompt_sha256']}",
+        f"decision  {decision['id']}",
+        f"│ digest    {review['action_digest']} │",
+        "2 calls: its first answer was in the wrong form",
+        f"claimed by ann-{customer} (person), number 1",
+    ):
+        assert any(whole in line for line in lines), whole
+    flowing = " ".join(told.getvalue().split())
+    assert f"approve by ann-{customer} (person), where the adviser said escalate: The second charge" in flowing

@@ -38,11 +38,8 @@ WAITING: dict[str, Any] = {
     "action_digest": "a" * 64, "verdicts": [], "expires_at": "2026-11-22T08:00:00.000Z",
 }  # fmt: skip
 ADVICE = {
-    "adviser": "rules", "model": None, "snapshot": {"currency": "usd"},
-    "advice": {
-        "given": {"verdict": "escalate", "confidence": 50, "reason": "No record supports it.", "amount_minor": 0},
-        "verdict": "escalate", "reason": "No record supports it.",
-    },
+    "adviser": "rules", "model": None, "currency": "usd", "verdict": "escalate", "reason": "No record supports it.",
+    "given": {"verdict": "escalate", "confidence": 50, "reason": "No record supports it.", "amount_minor": 0},
 }  # fmt: skip
 
 
@@ -72,7 +69,7 @@ def test_what_a_reviewer_copies_is_whole_in_a_small_window() -> None:
 
 
 def test_a_reviewer_sees_what_a_verdict_rests_on() -> None:
-    with scripted(Say(200, WAITING), Say(200, ORIGINAL), Say(200, {"advice": ADVICE})) as service:
+    with scripted(Say(200, WAITING), Say(200, ORIGINAL), Say(200, {"decisions": [ADVICE]})) as service:
         done = _run(service, "review", "show", REVIEW)
     assert done.exit_code == 0, done.stderr
     assert [asked.path for asked in service.asked] == [
@@ -89,7 +86,7 @@ def test_a_reviewer_sees_what_a_verdict_rests_on() -> None:
 
 def test_without_an_adviser_nothing_is_said_about_one() -> None:
     charge = {**PAYMENT, "id": CHARGE, "payment": None}
-    with scripted(Say(200, {**WAITING, "payment": charge, "request": None}), Say(200, {"advice": None})) as service:
+    with scripted(Say(200, {**WAITING, "payment": charge, "request": None}), Say(200, {"decisions": []})) as service:
         done = _run(service, "review", "show", REVIEW)
     assert done.exit_code == 0, done.stderr
     assert "adviser" not in done.stdout

@@ -115,7 +115,7 @@ def test_the_providers_book_has_each_of_them_once_and_agrees(report: dict[str, A
 def test_one_story_is_worth_reading(report: dict[str, Any], admin: Paywarden) -> None:
     dossier = admin.get_dossier(report["explained"])
     assert (dossier["payment"]["status"], dossier["payment"]["oversight"]) == ("succeeded", "advised")
-    assert {note["trust"] for note in dossier["evidence"]} >= {"customer", "record"}
+    assert {note["trust"] for note in dossier["decisions"][-1]["evidence"]} >= {"customer", "record"}
     assert dossier["webhooks"]
     assert {transfer["book"] for transfer in dossier["transfers"]} == {"money", "authority"}
 

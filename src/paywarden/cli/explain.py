@@ -9,7 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from paywarden.cli.discrepancies import explained
-from paywarden.cli.screen import Columns, amount, cell, moment, table
+from paywarden.cli.judgement import found, said, shown
+from paywarden.cli.screen import Columns, amount, beside, cell, moment, table
 
 Dossier = Mapping[str, Any]
 _LEVELS = {
@@ -44,7 +45,7 @@ def story(dossier: Dossier) -> RenderableType:
 
 def _sections(dossier: Dossier) -> Iterator[RenderableType]:
     parts = (
-        ("What the evidence said", _evidence(dossier)),
+        *_decisions(dossier["decisions"]),
         ("Which rules decided", _rules(dossier)),
         ("Who looked at it", _people(dossier)),
         ("What was held", _holds(dossier)),
@@ -88,6 +89,8 @@ def _head_lines(dossier: Dossier, payment: Mapping[str, Any]) -> Iterator[tuple[
     if dossier.get("request"):
         yield "because", f"“{dossier['request']}”"
     yield "decided", _decided(payment)
+    if dossier["reviews"]:
+        yield "digest", dossier["action_digest"]
     if payment["late"]:
         yield "late", "the provider confirmed it after it had been given up"
 
@@ -101,80 +104,56 @@ def _decided(payment: Mapping[str, Any]) -> str:
     return f"not yet: {payment['reason'] or payment['status']}"
 
 
-def _evidence(dossier: Dossier) -> Iterator[RenderableType]:
-    """The notes with what they say, our own payment rows, then the adviser's opinion on them."""
-    decision = dossier["advice"]
-    if decision is None:
-        return
-    given = decision["advice"]["given"]
-    snapshot = decision["snapshot"]
-    contents = {note["id"]: note["content"] for note in snapshot["evidence"]}
-    rows = [{**note, "says": contents.get(note["note_id"])} for note in dossier["evidence"]]
-    rows += [_own_record(record, given["evidence"], snapshot["currency"]) for record in snapshot["records"]]
-    columns: Columns = {
-        "source": lambda row: _TRUST.get(row["trust"], row["trust"]),
-        "says": "says",
-        "cited": lambda row: "cited" if row["cited"] else None,
-    }
-    yield table(rows, columns)
-    yield opinion(decision, snapshot["currency"])
-
-
-_TRUST = {
-    "own": "our payments",
-    "record": "our records",
-    "staff": "our staff",
-    "customer": "the customer",
-    "external": "outsiders",
-}
-
-
-def _own_record(record: Mapping[str, Any], cited: Sequence[str], currency: str) -> dict[str, Any]:
-    fact = record["fact"]
-    money = amount(fact["amount_minor"], fact.get("currency", currency))
-    about = fact.get("reference") or fact.get("payment_id")
-    says = f"{fact['type']} of {money}, {fact.get('status')}, for {about} ({record['id']})"
-    return {"trust": "own", "says": says, "cited": record["id"] in cited}
-
-
-def opinion(decision: Mapping[str, Any], currency: str) -> Text:
-    """What the adviser said and what the code left of it."""
-    given, counts = decision["advice"]["given"], decision["advice"]
-    model = f" ({decision['model']})" if decision.get("model") else ""
-    said = cell(f"The adviser “{decision['adviser']}”{model} said: ") + cell(given["verdict"])
-    if given["verdict"] == "approve":
-        said += cell(f" {amount(given['amount_minor'], currency)}")
-    said += cell(f" (confidence {given['confidence']} of 100). {given['reason']}")
-    if decision.get("cost_micro_usd"):
-        said += cell(f" It took {decision['latency_ms'] / 1000:.1f} s and {decision['cost_micro_usd'] / 1e6:.4f} USD.")
-    if counts["verdict"] != given["verdict"]:
-        said += cell(f" It does not stand: {counts['reason']}", "red")
-    return said
+def _decisions(decisions: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, Iterator[RenderableType]]]:
+    """For each time an adviser was asked: what it was shown, and what it said."""
+    for number, decision in enumerate(decisions, start=1):
+        which = f", round {number}" if len(decisions) > 1 else ""
+        yield f"What the evidence said{which}", shown(decision)
+        yield f"What the adviser said{which}", said(decision)
 
 
 def _rules(dossier: Dossier) -> Iterator[RenderableType]:
-    """What decided, line by line; the rules that merely found nothing wrong in one sentence."""
-    telling = [row for row in dossier["checks"] if row["result"] != "pass" or row["rule"].startswith("policy.")]
-    passed = dict.fromkeys(row["rule"] for row in dossier["checks"] if row not in telling)
-    if telling:
-        yield table(telling, {"rule": "rule", "result": "result", "found": "detail"})
-    if passed:
-        yield cell(f"Nothing wrong by: {', '.join(passed)}")
+    yield from found(dossier["checks"])
+    if dossier["payment"]["decided_by"]:
+        yield cell(f"Determining: {', '.join(dossier['payment']['decided_by'])} (policies {dossier['policy_version']})")
 
 
 def _people(dossier: Dossier) -> Iterator[RenderableType]:
-    if dossier["verdicts"]:
-        columns: Columns = {
-            "at (UTC)": lambda row: moment(row["created_at"]),
-            "who": lambda row: f"{row['reviewer_name']} ({row['reviewer_kind']})",
-            "verdict": "verdict",
-            "why": "reason",
-        }
-        yield table(dossier["verdicts"], columns)
+    """Who was asked, who took it on, who said what, in the order of time; and what still waits."""
+    lines = beside(sorted(_looks(dossier), key=lambda row: row[0].plain))
+    if lines is not None:
+        yield lines
     for review in dossier["reviews"]:
         if review["status"] == "open":
             until = moment(review["expires_at"])
-            yield cell(f"Waits until {until} UTC: {review['reason']}. No answer is a no. ({review['id']})", "yellow")
+            yield cell(f"Waits until {until} UTC: {review['reason']}. No answer is a no.", "yellow")
+
+
+def _looks(dossier: Dossier) -> Iterator[tuple[Text, Text]]:
+    names = {row["reviewer_id"]: f"{row['reviewer_name']} ({row['reviewer_kind']})" for row in dossier["verdicts"]}
+    advised = {row["reviewer_id"]: row["advised"] for row in dossier["labels"]}
+    for review in dossier["reviews"]:
+        yield _at(review["created_at"]), _asked_for(review)
+        if review["status"] == "expired":
+            yield _at(review["closed_at"]), cell("nobody answered in time, which is a no", "red")
+    for event in dossier["events"]:
+        if event["type"] == "review.claimed":
+            who = names.get(event["principal_id"], event["principal_id"])
+            yield _at(event["created_at"]), cell(f"claimed by {who}, number {event['data']['fence']}")
+    for verdict in dossier["verdicts"]:
+        against = advised.get(verdict["reviewer_id"])
+        beside_it = f", where the adviser said {against}" if against else ""
+        by = cell(f" by {names[verdict['reviewer_id']]}{beside_it}: {verdict['reason']}")
+        yield _at(verdict["created_at"]), cell(verdict["verdict"]) + by
+
+
+def _asked_for(review: Mapping[str, Any]) -> Text:
+    kind = {"person": "a person", "any": "another principal"}[review["reviewer_kind"]]
+    return cell(f"asked: {kind} with the role {review['required_role']}") + Text("\n") + cell(review["id"], "dim")
+
+
+def _at(instant: str) -> Text:
+    return cell(moment(instant))
 
 
 def _holds(dossier: Dossier) -> Iterator[RenderableType]:
@@ -190,41 +169,37 @@ def _holds(dossier: Dossier) -> Iterator[RenderableType]:
 
 def _provider(dossier: Dossier) -> Iterator[RenderableType]:
     """Calls and events in the order of time."""
-    calls = [
-        {
-            "at": row["created_at"],
-            "what": f"{row['kind']} to {row['provider']}",
-            "answer": row["status"],
-            "detail": row["provider_id"] or row["last_error"],
-            "times": row["attempts"],
-        }
-        for row in dossier["operations"]
-    ]
+    calls = [(_at(row["created_at"]), _call(row)) for row in dossier["operations"]]
     events = [
-        {"at": row["received_at"], "what": f"event {row['event_type']}", "answer": row["status"], "detail": None}
+        (_at(row["received_at"]), cell(f"event {row['event_type']}: ") + cell(row["status"]))
         for row in dossier["webhooks"]
     ]
-    if calls or events:
-        columns: Columns = {
-            "at (UTC)": lambda row: moment(row["at"]),
-            "what": "what",
-            "outcome": "answer",
-            "provider's id or error": "detail",
-            "attempts >": lambda row: row.get("times"),
-        }
-        yield table(sorted(calls + events, key=lambda row: str(row["at"])), columns)
+    lines = beside(sorted(calls + events, key=lambda row: row[0].plain))
+    if lines is not None:
+        yield lines
+
+
+def _call(operation: Mapping[str, Any]) -> Text:
+    told = cell(f"{operation['kind']} to {operation['provider']}: ") + cell(operation["status"])
+    if operation["attempts"] != 1:
+        told += cell(f", {operation['attempts']} attempts")
+    for detail in (operation["provider_id"], operation["last_error"]):
+        if detail:
+            told += Text("\n") + cell(detail, "dim")
+    return told
 
 
 def _ledger(dossier: Dossier) -> Iterator[RenderableType]:
-    if dossier["transfers"]:
-        columns: Columns = {
-            "book": "book",
-            "debit": "debit",
-            "credit": "credit",
-            "amount >": lambda row: amount(row["amount_minor"], row["asset"]),
-            "late": lambda row: "late" if row["late"] else None,
-        }
-        yield table(dossier["transfers"], columns)
+    lines = beside(_entry(row) for row in dossier["transfers"])
+    if lines is not None:
+        yield lines
+
+
+def _entry(transfer: Mapping[str, Any]) -> tuple[Text, Text]:
+    money = cell(amount(transfer["amount_minor"], transfer["asset"]))
+    late = cell(", late", "yellow") if transfer["late"] else Text()
+    sides = cell(f"debit   {transfer['debit']}") + Text("\n") + cell(f"credit  {transfer['credit']}")
+    return money + Text("\n") + cell(transfer["book"]) + late, sides
 
 
 def _discrepancies(dossier: Dossier) -> Iterator[RenderableType]:
@@ -256,10 +231,14 @@ def _attestations(dossier: Dossier) -> Iterator[RenderableType]:
 
 
 def _timeline(dossier: Dossier) -> Iterator[RenderableType]:
-    columns: Columns = {
-        "at (UTC)": lambda row: moment(row["at"]),
-        "became": "what",
-        "because": lambda row: _SOURCES.get(row["source"], row["source"]),
-        "by": lambda row: (row["detail"] or {}).get("principal"),
-    }
-    yield table(dossier["timeline"], columns)
+    names = {row["reviewer_id"]: row["reviewer_name"] for row in dossier["verdicts"]}
+    lines = beside(_moment(row, names) for row in dossier["timeline"])
+    if lines is not None:
+        yield lines
+
+
+def _moment(row: Mapping[str, Any], names: Mapping[str, str]) -> tuple[Text, Text, Text]:
+    principal = (row["detail"] or {}).get("principal", "")
+    who = names.get(principal, principal) if row["source"] != "ask" else ""
+    because = _SOURCES.get(row["source"], row["source"])
+    return _at(row["at"]), cell(row["what"]), cell(f"{because} ({who})" if who else because)

@@ -4,10 +4,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
-from paywarden.cli.screen import amount, cell, moment, sheet, table
+from paywarden.cli.screen import amount, beside, cell, moment, sheet, table
 
 Decision = Mapping[str, Any]
 _TRUST = {
@@ -16,17 +15,16 @@ _TRUST = {
     "customer": "the customer",
     "external": "outsiders",
 }
-_HASH_DIGITS = 16
 
 
 def whole_decision(decision: Decision) -> RenderableType:
     """Everything about one decision, on a page."""
     about = {
-        "decision": decision["id"],
         "replay of": decision["replay_of"],
         "asked by": f"{decision['asked_by']}, {moment(decision['created_at'])} UTC",
         "customer": decision["customer"],
         "payment": decision["payment"],
+        "policies": decision["policy_version"],
         "request": f"“{decision['request']}”",
         "asked for": amount(decision["requested_minor"], decision["currency"]),
     }
@@ -44,20 +42,24 @@ def whole_decision(decision: Decision) -> RenderableType:
 
 def shown(decision: Decision) -> Iterator[RenderableType]:
     """What the adviser was given: our own payments, then notes with their trust, nearness, and digest then."""
-    lines = Table.grid(padding=(0, 2))
-    lines.add_column(no_wrap=True)
-    lines.add_column(overflow="fold")
-    for row in decision["records"]:
-        lines.add_row(*_line("our payments", row["cited"], _fact(row["fact"], decision["currency"]), row["id"]))
-    for row in decision["evidence"]:
-        proof = f"{row['id']}, nearness {row['score']:.2f}, sha256 {row['content_sha256'][:_HASH_DIGITS]}"
-        lines.add_row(*_line(_TRUST.get(row["trust"], row["trust"]), row["cited"], f"“{row['content']}”", proof))
-    yield lines if lines.rows else Text("Nothing was found: the adviser had the request alone.")
+    records = [
+        _line("our payments", row["cited"], _fact(row["fact"], decision["currency"]), row["id"])
+        for row in decision["records"]
+    ]
+    notes = [
+        _line(_TRUST.get(row["trust"], row["trust"]), row["cited"], f"“{row['content']}”", _proof(row))
+        for row in decision["evidence"]
+    ]
+    yield beside([*records, *notes]) or Text("Nothing was found: the adviser had the request alone.")
+
+
+def _proof(note: Mapping[str, Any]) -> str:
+    return f"{note['id']}, nearness {note['score']:.2f}, sha256\n{note['content_sha256']}"
 
 
 def _line(source: str, cited: bool, says: str, proof: str) -> tuple[Text, Text]:
     left = cell(source) + (Text("\ncited", style="green") if cited else Text())
-    return left, cell(says) + Text("\n") + cell(proof, "dim")
+    return left, cell(says) + Text("".join(f"\n{line}" for line in proof.split("\n")), style="dim")
 
 
 def _fact(fact: Mapping[str, Any], currency: str) -> str:
@@ -88,10 +90,10 @@ def opinion(decision: Decision) -> Text:
 
 
 def _provenance(decision: Decision) -> dict[str, str | None]:
-    prompt = decision["prompt_version"] and f"{decision['prompt_version']}, sha256 {_short(decision['prompt_sha256'])}"
     return {
-        "prompt": prompt,
-        "policies": decision["policy_version"],
+        "decision": decision["id"],
+        "prompt": decision["prompt_version"],
+        "sha256": decision["prompt_sha256"],
         "took": ", ".join(_took(decision)),
         "calls": ", ".join(decision["request_ids"]) or None,
     }
@@ -109,10 +111,6 @@ def _took(decision: Decision) -> Iterator[str]:
         yield f"{decision['cost_micro_usd'] / 1e6:.4f} USD"
     elif calls:
         yield "at a cost that nobody knows"
-
-
-def _short(digest: str | None) -> str:
-    return (digest or "")[:_HASH_DIGITS]
 
 
 def found(checks: Sequence[Mapping[str, Any]]) -> Iterator[RenderableType]:

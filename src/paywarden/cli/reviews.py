@@ -67,14 +67,14 @@ def show(session: "Session", review: Id) -> int | None:
 
 def _background(session: "Session", payment: "Mapping[str, Any]") -> dict[str, str]:
     """What the adviser thinks of a payment, if one was asked, and the charge that a refund gives back."""
-    from paywarden.cli.explain import opinion
+    from paywarden.cli.judgement import opinion
 
     background = {}
     if payment["payment"] is not None:
         background["refund_of"] = _charge(session.desk.get_payment(payment["payment"]))
-    decision = session.desk.get_dossier(payment["id"])["advice"]
-    if decision is not None:
-        background["adviser"] = opinion(decision, decision["snapshot"]["currency"]).plain
+    decisions = session.desk.get_dossier(payment["id"])["decisions"]
+    if decisions:
+        background["adviser"] = opinion(decisions[-1]).plain
     return background
 
 

@@ -159,6 +159,20 @@ def sheet(row: Mapping[str, Any], names: Sequence[str]) -> RenderableType:
     return drawn
 
 
+def beside(rows: Iterable[Sequence[Text]]) -> RenderableType | None:
+    """Rows without headings whose last cell takes the room that is left; None when there are no rows."""
+    shown = list(rows)
+    if not shown:
+        return None
+    drawn = Table.grid(padding=(0, 2))
+    for _ in shown[0][:-1]:
+        drawn.add_column(no_wrap=True)
+    drawn.add_column(overflow="fold")
+    for row in shown:
+        drawn.add_row(*row)
+    return drawn
+
+
 def _lines() -> Table:
     """Names in bold with their values beside them."""
     drawn = Table.grid(padding=(0, 2))

@@ -68,22 +68,26 @@ class Check(TypedDict):
 
 
 class Dossier(TypedDict):
-    """The whole story of one payment."""
+    """The whole story of one payment. Of ``decisions``, oldest first, the last one is what the payment rests on."""
 
     object: Literal["dossier"]
     payment: Payment
+    request: str | None
+    action_digest: str
+    policy_version: str | None
     timeline: list[Moment]
-    evidence: list[dict[str, Any]]
-    advice: dict[str, Any] | None
+    decisions: "list[Decision]"
     checks: list[Check]
     reviews: list[dict[str, Any]]
     verdicts: list[dict[str, Any]]
+    labels: list[dict[str, Any]]
     holds: list[dict[str, Any]]
     operations: list[dict[str, Any]]
     webhooks: list[dict[str, Any]]
     transfers: list[dict[str, Any]]
     discrepancies: list[dict[str, Any]]
     attestations: list[dict[str, Any]]
+    events: list[dict[str, Any]]
 
 
 class Attestation(TypedDict):

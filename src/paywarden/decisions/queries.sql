@@ -29,6 +29,12 @@ select id, payment_id, customer_id, principal_id, adviser, model, prompt_version
 from paywarden.decisions
 where tenant_id = (select paywarden.tenant()) and id = %(id)s;
 
+-- name: decisions_of_payment
+-- The decisions made for a payment, oldest first.
+select id from paywarden.decisions
+where tenant_id = (select paywarden.tenant()) and payment_id = %(payment_id)s
+order by id;
+
 -- name: evidence_of_decision
 -- The notes a decision was given, nearest first.
 select note_id, content_sha256, score, trust, cited
@@ -75,3 +81,10 @@ select (select paywarden.tenant()), %(id)s, decision.id, %(payment_id)s, %(revie
     decision.advice ->> 'verdict', %(decided)s, %(reason)s
 from paywarden.decisions as decision
 where decision.tenant_id = (select paywarden.tenant()) and decision.id = %(decision_id)s;
+
+-- name: labels_of_payment
+-- What people decided of a payment where an adviser had given its opinion, oldest first.
+select id, decision_id, reviewer_id, advised, decided, reason, created_at
+from paywarden.decision_labels
+where tenant_id = (select paywarden.tenant()) and payment_id = %(payment_id)s
+order by id;

@@ -94,6 +94,18 @@ async def find(connection: Connection, decision_id: UUID) -> StoredDecision | No
     return StoredDecision(row, evidence, await _rows(connection, SQL.checks_of_decision, {"decision_id": decision_id}))
 
 
+async def of_payment(connection: Connection, payment_id: UUID) -> tuple[StoredDecision, ...]:
+    """Every decision made for a payment, oldest first. The last one is what it rests on, if it rests on any."""
+    made = await _rows(connection, SQL.decisions_of_payment, {"payment_id": payment_id})
+    found = [await find(connection, row["id"]) for row in made]
+    return tuple(decision for decision in found if decision is not None)
+
+
+async def labels_of_payment(connection: Connection, payment_id: UUID) -> tuple[dict[str, Any], ...]:
+    """What people decided of a payment beside an adviser's opinion, oldest first."""
+    return await _rows(connection, SQL.labels_of_payment, {"payment_id": payment_id})
+
+
 async def checks_of_payment(connection: Connection, payment_id: UUID) -> tuple[dict[str, Any], ...]:
     """Every check of a payment, in the order they were made."""
     return await _rows(connection, SQL.checks_of_payment, {"payment_id": payment_id})

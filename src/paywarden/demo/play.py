@@ -221,13 +221,13 @@ def _result(refund: Payment) -> Result:
 
 def _reason(dossier: Dossier) -> str:
     """What a person said, else the adviser, else the rule. A limit of a mandate comes before any opinion."""
-    payment, decision = dossier["payment"], dossier["advice"]
+    payment, decisions = dossier["payment"], dossier["decisions"]
     if dossier["verdicts"]:
         return str(dossier["verdicts"][-1]["reason"])
     over_limit = payment["status"] == "denied" and not str(payment["reason"]).startswith("adviser_")
-    if decision is None or over_limit:
+    if not decisions or over_limit:
         return payment["reason"] or ", ".join(payment["decided_by"])
-    return str(decision["advice"]["reason"])
+    return decisions[-1]["reason"]
 
 
 async def _report(world: _World, cases: Sequence[Case], seconds: float) -> Report:

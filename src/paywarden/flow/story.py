@@ -23,14 +23,15 @@ from paywarden.webhooks import inbox
 
 @dataclass(frozen=True, slots=True)
 class Story:
-    """Everything that is known about one payment, as rows."""
+    """Everything that is known about one payment, as rows. ``labels`` are people's verdicts beside the adviser's."""
 
     payment: Payment
     transitions: list[dict[str, Any]]
-    decision: StoredDecision | None
+    decisions: tuple[StoredDecision, ...]
     checks: tuple[dict[str, Any], ...]
     reviews: list[Review]
     verdicts: list[dict[str, Any]]
+    labels: tuple[dict[str, Any], ...]
     holds: list[dict[str, Any]]
     operations: list[dict[str, Any]]
     webhooks: list[dict[str, Any]]
@@ -46,16 +47,14 @@ async def tell(desk: Desk, actor: Actor, payment_id: UUID) -> Story:
         payment = await rows.find(connection, payment_id)
         if payment is None:
             raise NotFoundError("There is no such payment.")
-        decision = None
-        if payment.decision_id is not None:
-            decision = await decision_store.find(connection, payment.decision_id)
         return Story(
             payment=payment,
             transitions=await rows.transitions(connection, payment_id),
-            decision=decision,
+            decisions=await decision_store.of_payment(connection, payment_id),
             checks=await decision_store.checks_of_payment(connection, payment_id),
             reviews=await reviews.of_payment(connection, payment_id),
             verdicts=await reviews.verdicts(connection, payment_id),
+            labels=await decision_store.labels_of_payment(connection, payment_id),
             holds=await door.holds_of_payment(connection, payment_id),
             operations=await operations.all_of_payment(connection, payment_id),
             webhooks=await inbox.of_payment(connection, payment_id),

@@ -14,7 +14,7 @@ from paywarden.kit.errors import InvalidFieldError
 
 Prefix = Literal[
     "ten", "agt", "per", "svc", "key", "mdt", "pay", "op", "hold", "tr", "acc", "idem", "note", "dec", "rev", "vrd",
-    "evt", "inb", "ep", "dis", "att", "req",
+    "lbl", "evt", "inb", "ep", "dis", "att", "req",
 ]  # fmt: skip
 PREFIXES: tuple[str, ...] = get_args(Prefix)
 _SUFFIX_LENGTH = 26

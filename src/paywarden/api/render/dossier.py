@@ -6,7 +6,7 @@ from uuid import UUID
 
 from typing_extensions import TypedDict
 
-from paywarden.api.render.decisions import CheckLine, check_lines
+from paywarden.api.render.decisions import CheckLine, DecisionObject, check_lines, decision_object
 from paywarden.api.render.payments import PaymentObject, payment_object
 from paywarden.api.render.reviews import review_row
 from paywarden.api.render.values import plain, plain_row
@@ -23,18 +23,23 @@ class Moment(TypedDict):
 
 
 class DossierObject(TypedDict):
-    """Request, evidence, advice, checks, reviews, holds, operations, events and ledger entries of one payment."""
+    """Request, decisions, checks, reviews, holds, operations, events and ledger entries of one payment.
+
+    ``decisions`` are whole, oldest first; the last one is what the payment rests on. ``labels`` are what people decided
+    beside the adviser's opinion.
+    """
 
     object: Literal["dossier"]
     payment: PaymentObject
     request: str | None
     action_digest: str
+    policy_version: str | None
     timeline: list[Moment]
-    evidence: list[dict[str, Any]]
-    advice: dict[str, Any] | None
+    decisions: list[DecisionObject]
     checks: list[CheckLine]
     reviews: list[dict[str, Any]]
     verdicts: list[dict[str, Any]]
+    labels: list[dict[str, Any]]
     holds: list[dict[str, Any]]
     operations: list[dict[str, Any]]
     webhooks: list[dict[str, Any]]
@@ -46,18 +51,18 @@ class DossierObject(TypedDict):
 
 def dossier_object(story: Story, principals: Mapping[UUID, str]) -> DossierObject:
     """The story as ``/v1`` shows it; ``principals`` are the public ids of who appears in it."""
-    decision = story.decision
     return {
         "object": "dossier",
         "payment": payment_object(story.payment),
         "request": story.payment.request_text,
         "action_digest": story.payment.action_digest.hex(),
+        "policy_version": story.payment.policy_version,
         "timeline": [_moment(row, principals) for row in story.transitions],
-        "evidence": [plain_row(row, "note", principals) for row in decision.evidence] if decision else [],
-        "advice": plain_row(decision.row, "dec", principals) if decision else None,
+        "decisions": [decision_object(decision, principals) for decision in story.decisions],
         "checks": check_lines(story.checks),
-        "reviews": [review_row(review) for review in story.reviews],
+        "reviews": [review_row(review, principals) for review in story.reviews],
         "verdicts": [plain_row(row, "vrd", principals) for row in story.verdicts],
+        "labels": [plain_row(row, "lbl", principals) for row in story.labels],
         "holds": [plain_row(row, "hold", principals) for row in story.holds],
         "operations": [plain_row(row, "op", principals) for row in story.operations],
         "webhooks": [plain_row(row, "inb", principals) for row in story.webhooks],

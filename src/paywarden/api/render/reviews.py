@@ -65,8 +65,8 @@ def review_object(
     }
 
 
-def review_row(review: Review) -> dict[str, Any]:
-    """A review inside the story of its payment."""
+def review_row(review: Review, principals: Mapping[UUID, str]) -> dict[str, Any]:
+    """A review inside the story of its payment, with whoever claimed it last."""
     return {
         "id": ids.to_text("rev", review.id),
         "status": review.status,
@@ -74,6 +74,9 @@ def review_row(review: Review) -> dict[str, Any]:
         "reviewer_kind": review.reviewer_kind,
         "reason": review.reason,
         "action_digest": review.action_digest.hex(),
+        "claimed_by": principals.get(review.claimed_by) if review.claimed_by else None,
+        "fence": review.fence,
+        "lease_until": instant(review.lease_until),
         "expires_at": rfc3339(review.expires_at),
         "created_at": rfc3339(review.created_at),
         "closed_at": instant(review.closed_at),

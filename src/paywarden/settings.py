@@ -67,6 +67,10 @@ class Settings(BaseSettings):
     review_seconds: int = Field(default=86_400, ge=1)
     # A reviewer who claimed a review keeps others from it for so long; a heartbeat begins the time anew.
     review_lease_seconds: float = Field(default=60, ge=1, le=3600)
+    # How often a payment asks for facts that its adviser misses; after that a person decides. 0: a person at once.
+    facts_rounds: int = Field(default=3, ge=0, le=10)
+    # How long it waits for them each time: customers answer in days. No answer is a no.
+    facts_seconds: int = Field(default=3 * 86_400, ge=1)
     # A bare reservation that nobody settles gives its authority back after this long, unless it names its own time.
     reservation_seconds: int = Field(default=30 * 86_400, ge=1)
     adviser_timeout_seconds: float = Field(default=30, gt=0, le=45)

@@ -190,7 +190,8 @@ class TestRefunds:
         assert (await admin.post("/v1/mandates", mandate_of(agent))).status_code == 201
         charge = await paid_charge(door, admin)
         async with door.caller(secret) as bot:
-            asked = await bot.pay(f"/v1/payments/{charge['id']}/refund", amount_minor=1_000, currency="usd")
+            body = {"amount_minor": 1_000, "currency": "usd", "request": "I do not recognise this payment."}
+            asked = await bot.pay(f"/v1/payments/{charge['id']}/refund", **body)
             assert asked.status_code == 202
             refund = asked.json()
             assert (refund["kind"], refund["status"], refund["payment"]) == ("refund", "in_review", charge["id"])
@@ -217,7 +218,7 @@ class TestRefunds:
         await admin.post("/v1/mandates", mandate_of(agent))
         charge = await paid_charge(door, admin)
         async with door.caller(secret) as bot:
-            body = {"amount_minor": 1_000, "currency": "usd"}
+            body = {"amount_minor": 1_000, "currency": "usd", "request": "I do not recognise this payment."}
             await bot.post(f"/v1/payments/{charge['id']}/refund", body, key="r")
             (review,) = (await admin.get("/v1/reviews")).json()["data"]
             verdict = {"verdict": "reject", "reason": "Not charged twice."}

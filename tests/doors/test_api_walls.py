@@ -10,6 +10,7 @@ from tests.doors.door import Caller, Door, absent_id
 BODIES: dict[str, dict[str, Any]] = {
     "refundPayment": {"amount_minor": 1, "currency": "usd"},
     "giveVerdict": {"verdict": "reject", "reason": "r"},
+    "giveFacts": {"facts": [{"content": "x"}]},
     "attestPayment": {"outcome": "failed", "reference": "case 1"},
     "quickMarkPaid": {},
     "keepReview": {"fence": 1},
@@ -29,7 +30,7 @@ BY_ROLE = {
     "createPayment": "initiate", "refundPayment": "initiate", "confirmPayment": "initiate", "cancelPayment": "initiate",
     "checkPayment": "initiate", "createDecision": "initiate", "createNote": "initiate", "quickMarkPaid": "settle",
     "attestPayment": "settle", "expireNote": "administer",
-    "importNotes": "initiate",
+    "importNotes": "initiate", "giveFacts": "initiate",
 }  # fmt: skip
 
 
@@ -44,7 +45,9 @@ def operations(door: Door) -> Iterator[tuple[str, str, str, list[str]]]:
 
 async def send(caller: Caller, operation: str, method: str, path: str) -> Any:
     body = BODIES.get(operation)
-    headers = {"Idempotency-Key": f"wall-{path}"} if operation in {"refundPayment", "createPayment"} else {}
+    headers = (
+        {"Idempotency-Key": f"wall-{path}"} if operation in {"refundPayment", "createPayment", "giveFacts"} else {}
+    )
     return (
         await caller.http.request(method, path, json=body, headers=headers)
         if body is not None

@@ -352,6 +352,23 @@ def test_an_agents_tools_work_as_defined(agent: Agent) -> None:
     assert agent.desk.run_tool("get_payment", {"payment": "pay_no"}, "toolu_3").is_error
 
 
+def test_missing_facts_are_named_and_given(terminal: Terminal, agent: Agent) -> None:
+    arguments = {"payment": _paid(agent, 900), "amount_minor": 900, "currency": "usd", "request": "My money back!"}
+    refund = json.loads(agent.desk.run_tool("request_refund", arguments, f"toolu_{next(_NUMBERS)}").content)
+    assert (refund["status"], len(refund["missing_facts"])) == ("needs_facts", 1)
+    told = terminal.text("payment", "explain", refund["id"])
+    assert f"paywarden payment facts {refund['id']} FACT..." in told
+    assert refund["missing_facts"][0] in terminal.text("payment", "show", refund["id"])
+    answer = {"payment": refund["id"], "answer": "She does not remember."}
+    again = agent.desk.run_tool("give_facts", answer, f"toolu_{next(_NUMBERS)}")
+    assert json.loads(again.content)["status"] == "needs_facts"
+    given = terminal.read("payment", "facts", refund["id"], "She found it:", "order 7", "--case", "c-1")
+    assert given["missing_facts"] == refund["missing_facts"]
+    shown = terminal.read("payment", "facts", refund["id"], "Nothing in the order book.", "--trust", "staff")
+    assert shown["status"] == "in_review"
+    assert terminal.text("payment", "explain", refund["id"]).count("missing facts were given") == 3
+
+
 # ---- The doctor
 
 

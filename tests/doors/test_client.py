@@ -244,7 +244,9 @@ def test_loopback(url: str, loopback: bool) -> None:
 
 def test_tools_are_in_the_form_of_the_messages_api() -> None:
     names = [tool["name"] for tool in TOOLS]
-    assert names == ["request_refund", "request_charge", "request_payout", "check_payment", "get_payment"]
+    assert names == [
+        "request_refund", "request_charge", "request_payout", "check_payment", "give_facts", "get_payment",
+    ]  # fmt: skip
     for tool in TOOLS:
         schema = tool["input_schema"]
         assert set(tool) == {"name", "description", "input_schema"}
@@ -286,6 +288,7 @@ def test_an_empty_id_of_a_model_is_a_result_for_it(run: Run) -> None:
         ("request_charge", {"amount_minor": 500, "currency": "usd", "customer": "c", "purpose": "p"}),
         ("check_payment", {"kind": "refund", "amount_minor": 500, "currency": "usd", "payment": "pay_1"}),
         ("request_payout", {"amount_minor": 500, "currency": "usd", "payee": "ann", "purpose": "p", "customer": "c"}),
+        ("give_facts", {"payment": "pay_1", "answer": "It is order 7."}),
         ("get_payment", {"payment": "pay_1"}),
     ],
 )

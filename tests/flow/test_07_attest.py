@@ -151,7 +151,14 @@ async def test_while_the_provider_honours_the_key_nobody_may(world: World) -> No
 async def test_what_is_known_cannot_be_attested(world: World, status: Status) -> None:
     payment = await unknown(world)
     (one,) = await people(world, 1)
-    world.edit("update paywarden.payments set status = %s, next_step_at = null where id = %s", status.value, payment.id)
+    world.edit(
+        "update paywarden.payments set status = to_status, next_step_at = null, missing_facts = case when waits then"
+        " array['x'] else '{}' end, facts_until = case when waits then paywarden.clock() end"
+        " from (select %s as to_status, %s = 'needs_facts' as waits) as wanted where id = %s",
+        status.value,
+        status.value,
+        payment.id,
+    )
     with pytest.raises(StateConflictError, match=f"The payment is {status}"):
         await say(world, one, payment)
     assert words(world, payment) == 0

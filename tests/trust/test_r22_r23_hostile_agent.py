@@ -37,12 +37,16 @@ TEXTS = [
     "x" * 5_000,
     "é\u202e",
 ]
+ASKED_BACK = "Something happened"
 quiet, door_embedder, door_sandbox = doors.quiet, doors.door_embedder, doors.door_sandbox
 door_settings, door = doors.door_settings, doors.door
 
 
 class YesAdviser:
-    """Obeys whoever speaks: approves any amount, surely, and cites all that it was shown and more."""
+    """Obeys whoever speaks: approves any amount, surely, and cites all that it was shown and more.
+
+    To one text it asks back until it is answered; the answers are the agent's.
+    """
 
     name = "yes"
 
@@ -50,6 +54,8 @@ class YesAdviser:
         return 0
 
     async def advise(self, snapshot: Snapshot) -> AdviceRecord:
+        if snapshot.request == ASKED_BACK and "answer" not in [note.content for note in snapshot.evidence]:
+            return AdviceRecord(Advice("need_facts", 0, "What?", 50, (), ("what happened",)), "yes", 0)
         shown = [note.id for note in snapshot.evidence] + [record.id for record in snapshot.records]
         return AdviceRecord(
             Advice("approve", snapshot.requested_amount_minor, "Yes!", 100, tuple(shown[:50])), "yes", 0
@@ -77,7 +83,7 @@ class Attacker:
 
     async def call(self) -> None:
         attempt = self.chance.choice(
-            [self.charge] * 5 + [self.refund] * 6 + [self.note, self.meddle, self.judge, self.settle]
+            [self.charge] * 5 + [self.refund] * 6 + [self.facts] * 2 + [self.note, self.meddle, self.judge, self.settle]
         )
         answer = await attempt()
         self.answers[answer.status_code] += 1
@@ -108,8 +114,22 @@ class Attacker:
         return await self.caller.post("/v1/payments", body, key=self.key())
 
     async def refund(self) -> Any:
-        body = {"amount_minor": self.amount(), "currency": "usd", "request": self.chance.choice(TEXTS)}
+        body = {
+            "amount_minor": self.amount(),
+            "currency": "usd",
+            "request": self.chance.choice([*TEXTS, ASKED_BACK, ASKED_BACK, ASKED_BACK]),
+        }
         return await self.caller.post(f"/v1/payments/{self.payment()}/refund", body, key=self.key())
+
+    async def facts(self) -> Any:
+        """Answers what waits for facts, sometimes with records of its own making; or what does not wait."""
+        waiting = (await self.caller.get("/v1/payments", status="needs_facts", limit=50)).json()["data"]
+        payment = self.chance.choice(waiting)["id"] if waiting and self.chance.random() < 0.8 else self.payment()
+        trust = self.chance.choice(["customer", "customer", "external", "record", "staff"])
+        given = [{"content": self.chance.choice(["answer", *TEXTS]), "trust": trust}] * self.chance.choice(
+            [1, 1, 2, 11]
+        )
+        return await self.caller.post(f"/v1/payments/{payment}/facts", {"facts": given}, key=self.key())
 
     async def note(self) -> Any:
         trust = self.chance.choice(["customer", "external", "record", "staff"])
@@ -185,6 +205,7 @@ BREACHES = {
     " > captured_minor",
     "reviewed by nobody": "select id from paywarden.payments where agent_id like 'bot-%' and oversight = 'reviewed'"
     " and hold_id is not null",
+    "asked for facts without end": "select id from paywarden.payments where facts_rounds > 3",
     "a new principal": "select id from paywarden.principals where name = 'twin'",
     "a new mandate": "select id from paywarden.mandates where name = 'more'",
     "a verdict": "select id from paywarden.verdicts",
@@ -209,6 +230,7 @@ async def test_an_agent_that_tries_everything_with_a_model_that_approves_everyth
     moved = rows(database, "select kind, count(*) as n from paywarden.payments where agent_id = 'bot-7' and"
                            " status in ('succeeded', 'processing') group by kind")  # fmt: skip
     assert {row["kind"] for row in moved} == {"charge", "refund"}
+    assert rows(database, "select id from paywarden.notes where payment_id is not null")
 
 
 async def test_broken_twin_a_mandate_without_payees_is_seen(

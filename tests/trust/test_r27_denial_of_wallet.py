@@ -10,8 +10,10 @@ import pytest
 from paywarden.decisions import budget
 from paywarden.decisions.advice import Advice, Snapshot
 from paywarden.decisions.adviser import AdviceRecord
-from paywarden.flow import decision
+from paywarden.flow import decision, inquiry
+from paywarden.flow.inquiry import GivenFact
 from paywarden.kit.states import Status
+from paywarden.payments.idempotency import IdempotentRequest
 from tests.flow.conftest import *  # noqa: F403  the stage's fixtures
 from tests.flow.world import World, all_of
 
@@ -26,7 +28,7 @@ class CostlyAdviser:
     """Approves everything; every call costs money, whether its answer arrives or not."""
 
     name: str = "costly"
-    answers: bool = True
+    answers: str = "approve"
     spent: int = 0
     asked: list[Snapshot] = field(default_factory=list)
 
@@ -37,8 +39,11 @@ class CostlyAdviser:
         self.asked.append(snapshot)
         await asyncio.sleep(0.01)
         self.spent += COST
-        if not self.answers:
+        if self.answers == "never":
             raise ConnectionError("cut")
+        if self.answers == "need_facts":
+            missing = Advice("need_facts", 0, "unclear", 60, (), ("everything",))
+            return AdviceRecord(missing, self.name, 10, cost_micro_usd=COST)
         advice = Advice("approve", snapshot.requested_amount_minor, "sure", 99, ("pay_1",))
         return AdviceRecord(advice, self.name, 10, cost_micro_usd=COST)
 
@@ -81,7 +86,7 @@ async def test_no_number_of_calls_at_once_costs_more_than_the_budget(world: Worl
 
 
 async def test_what_broke_off_counts_with_the_most_it_may_have_cost(world: World) -> None:
-    adviser = costly(world, answers=False)
+    adviser = costly(world, answers="never")
     await ask(world, 30)
     assert adviser.spent <= used(world) <= BUDGET_USD * 1_000_000
     assert len(adviser.asked) == 9
@@ -102,6 +107,32 @@ async def test_without_money_for_advice_the_rules_still_look_and_a_person_decide
     assert (payment.status, adviser.asked) == (Status.IN_REVIEW, [])
     told = world.sql("select * from paywarden.checks where payment_id = %s", payment.id)
     assert {"mandate_payment_limit", "policy.review", "adviser_answered"} <= {row["rule"] for row in told}
+
+
+async def test_an_agent_that_always_answers_and_is_never_understood_ends_at_a_person(world: World) -> None:
+    """Asking back is no way around the budget: every round is reserved like the first, and there are few."""
+    charge = await world.double_charge("cust_1", 900)
+    adviser = costly(world, answers="need_facts")
+    payment = (await world.stage.ask(world.refund_of(charge, 900))).payment
+    for number in range(50):
+        if payment.status is not Status.NEEDS_FACTS:
+            break
+        request = IdempotentRequest(f"facts-{number}", bytes(32))
+        given = await inquiry.give_facts(world.stage.desk, world.stage.agent, payment.id, [GivenFact("hm")], request)
+        payment = given.payment
+    assert payment.status is Status.IN_REVIEW
+    assert len(adviser.asked) == world.stage.desk.settings.facts_rounds + 1
+    assert used(world) == adviser.spent
+
+
+async def test_a_burned_budget_ends_the_asking_back(world: World) -> None:
+    charge = await world.double_charge("cust_1", 900)
+    adviser = costly(world, answers="need_facts")
+    payment = (await world.stage.ask(world.refund_of(charge, 900))).payment
+    world.stage.desk = world.stage.with_settings(adviser_budget_usd=Decimal("0.5")).desk
+    request = IdempotentRequest("facts", bytes(32))
+    given = await inquiry.give_facts(world.stage.desk, world.stage.agent, payment.id, [GivenFact("hm")], request)
+    assert (given.payment.status, len(adviser.asked)) == (Status.IN_REVIEW, 1)
 
 
 async def test_another_tenant_has_a_budget_of_its_own(world: World) -> None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _WORDS = {
     "refunded": "refunded",
     "in_review": "held for a person",
+    "needs_facts": "held for missing facts",
     "denied": "refused",
     "on_its_way": "not confirmed yet",
     "not_asked": "not asked for",
@@ -131,7 +132,7 @@ def _why(report: "Report") -> "Table":
     drawn = Table.grid(padding=(0, 2))
     drawn.add_column(justify="right")
     drawn.add_column()
-    shown: tuple[Result, ...] = ("refunded", "in_review", "denied")
+    shown: tuple[Result, ...] = ("refunded", "in_review", "needs_facts", "denied")
     for result in shown:
         reasons = report.reasons(result)
         if reasons:

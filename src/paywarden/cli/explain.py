@@ -21,6 +21,7 @@ _LEVELS = {
 _SOURCES = {
     "ask": "was asked for",
     "guard": "rules decided",
+    "facts": "missing facts were given",
     "review": "a reviewer decided",
     "submit": "sent to the provider",
     "refund": "sent to the provider",
@@ -47,6 +48,7 @@ def _sections(dossier: Dossier) -> Iterator[RenderableType]:
     parts = (
         *_decisions(dossier["decisions"]),
         ("Which rules decided", _rules(dossier)),
+        ("Which facts are missing", _missing(dossier["payment"])),
         ("Who looked at it", _people(dossier)),
         ("What was held", _holds(dossier)),
         ("What the provider answered", _provider(dossier)),
@@ -116,6 +118,13 @@ def _rules(dossier: Dossier) -> Iterator[RenderableType]:
     yield from found(dossier["checks"])
     if dossier["payment"]["decided_by"]:
         yield cell(f"Determining: {', '.join(dossier['payment']['decided_by'])} (policies {dossier['policy_version']})")
+
+
+def _missing(payment: Mapping[str, Any]) -> Iterator[RenderableType]:
+    if payment.get("missing_facts"):
+        yield from (cell(f"- {fact}") for fact in payment["missing_facts"])
+        until, give = moment(payment["facts_until"]), f"paywarden payment facts {payment['id']} FACT..."
+        yield cell(f"Waits for them until {until} UTC; no answer is a no. To give them: {give}", "yellow")
 
 
 def _people(dossier: Dossier) -> Iterator[RenderableType]:

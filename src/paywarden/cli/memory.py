@@ -45,7 +45,7 @@ def add(
         source=source,
         invoice=invoice,
         case=case,
-        facts=_facts(facts),
+        facts=read_facts(facts),
         valid_until=valid_until,
     )
     session.show(note, lambda kept: sheet(kept, _LINES))
@@ -172,7 +172,8 @@ def _drawn(report: "Mapping[str, Any]") -> "RenderableType":
     return Group(counts, table(refused[:_REFUSED_SHOWN], columns), *more)
 
 
-def _facts(text: str | None) -> dict[str, object] | None:
+def read_facts(text: str | None) -> dict[str, object] | None:
+    """The JSON object of ``--facts``. Raises InvalidFieldError."""
     from paywarden.kit.canonical import loads_strict
     from paywarden.kit.errors import InvalidFieldError
 

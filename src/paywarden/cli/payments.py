@@ -30,8 +30,8 @@ COLUMNS: "Columns" = {
 }
 LINES = [
     "id", "kind", "amount", "status", "customer", "payee", "agent", "mandate", "purpose", "reference", "refund_of",
-    "oversight", "decided_by", "reason", "provider", "provider_payment_id", "captured", "refunded", "refundable",
-    "late", "created_at", "updated_at",
+    "oversight", "decided_by", "reason", "missing_facts", "facts_until", "provider", "provider_payment_id", "captured",
+    "refunded", "refundable", "late", "created_at", "updated_at",
 ]  # fmt: skip
 
 
@@ -105,6 +105,32 @@ def refund(
     )
     _show(session, made["id"])
     return None
+
+
+@command(app, "facts")
+def facts(
+    session: "Session",
+    payment: Id,
+    contents: Annotated[list[str], typer.Argument(metavar="FACT...", help="What is missing, each as a text.")],
+    trust: Annotated[
+        str, typer.Option("--trust", help="Who says so: customer, external, or (administrators) staff or record.")
+    ] = "customer",
+    source: Annotated[str | None, typer.Option("--source", help="Where it comes from.")] = None,
+    case: Annotated[str | None, typer.Option("--case", help="The case it is about.")] = None,
+    stated: Annotated[
+        str | None, typer.Option("--facts", help="JSON object; for one FACT of trust record only.")
+    ] = None,
+) -> None:
+    """Give a payment the facts it waits for, all at once; it is decided anew with them."""
+    from paywarden.cli.memory import read_facts
+    from paywarden.kit.errors import InvalidFieldError
+
+    if stated is not None and len(contents) > 1:
+        raise InvalidFieldError("--facts", "is for one FACT at a time")
+    said = {"trust": trust, "source": source, "case": case, "facts": read_facts(stated)}
+    known = {name: value for name, value in said.items() if value is not None}
+    session.desk.give_facts(payment, [{"content": content, **known} for content in contents])
+    _show(session, payment)
 
 
 @command(app, "attest")

@@ -187,6 +187,18 @@ def cancel_payment(payment: str, *, idempotency_key: str | None = None) -> Conve
     return converse(_pay(_at("payments", payment, "cancel"), idempotency_key))
 
 
+def give_facts(
+    payment: str, facts: Sequence[str | Mapping[str, Any]], *, idempotency_key: str | None = None
+) -> Conversation[objects.Payment]:
+    """Give a payment in ``needs_facts`` what its ``missing_facts`` ask for, all at once; it is decided anew.
+
+    Each is a text, or ``content`` with ``trust``, ``source``, ``invoice``, ``case``, ``facts`` as in ``add_note``. For
+    whoever asked for the payment, and for administrators.
+    """
+    given = [{"content": fact} if isinstance(fact, str) else dict(fact) for fact in facts]
+    return converse(_pay(_at("payments", payment, "facts"), idempotency_key, facts=given))
+
+
 def attest_payment(
     payment: str,
     outcome: Literal["succeeded", "failed"],

@@ -57,6 +57,7 @@ class Methods:
     get_dossier = Method(calls.get_dossier)
     confirm_payment = Method(calls.confirm_payment)
     cancel_payment = Method(calls.cancel_payment)
+    give_facts = Method(calls.give_facts)
     attest_payment = Method(calls.attest_payment)
     list_reviews = Method(calls.list_reviews)
     get_review = Method(calls.get_review)

@@ -18,7 +18,10 @@ class Page(TypedDict, Generic[T]):
 
 
 class Payment(TypedDict):
-    """One payment as it stands. ``payment`` is the charge that a refund returns."""
+    """One payment as it stands. ``payment`` is the charge that a refund returns.
+
+    ``missing_facts`` are named while it waits for them (``give_facts``), until ``facts_until``.
+    """
 
     object: Literal["payment"]
     id: str
@@ -37,6 +40,8 @@ class Payment(TypedDict):
     oversight: str | None
     decided_by: list[str]
     reason: str | None
+    missing_facts: list[str]
+    facts_until: str | None
     provider: str | None
     provider_payment_id: str | None
     captured_minor: int

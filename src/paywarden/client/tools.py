@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from paywarden.client import calls
+from paywarden.client import calls, objects
 from paywarden.client.conversation import Conversation
 from paywarden.client.errors import PaywardenApiError, PaywardenUsageError
 from paywarden.client.usage import checked_idempotency_key
@@ -20,7 +20,7 @@ _AMOUNT: Final = {
     "description": "Amount in minor units: 1250 is 12.50 US dollars, but 1250 yen. Never a decimal number.",
 }
 _CURRENCY: Final = {"type": "string", "description": "Lower-case ISO 4217 currency, for example usd."}
-_PAYMENT: Final = {"type": "string", "description": "Id of the charge, pay_ and 26 characters."}
+_PAYMENT: Final = {"type": "string", "description": "Id of the payment, pay_ and 26 characters."}
 _CUSTOMER: Final = {"type": "string", "description": "Your id of the customer."}
 _PAYEE: Final = {"type": "string", "description": "Your id of who is paid, as your own records name it."}
 _PURPOSE: Final = {"type": "string", "description": "What the money is for, in a few words."}
@@ -42,7 +42,8 @@ TOOLS: Final[list[dict[str, Any]]] = [
         "request_refund",
         "Ask for a refund of an earlier charge. This is a request: rules and perhaps a person decide. Pass on what the"
         " customer wrote, word for word. Look at `status` before you tell the customer anything: only `succeeded`"
-        " means that the money is on its way back, `in_review` means that a person will look at it.",
+        " means that the money is on its way back, `in_review` means that a person will look at it, `needs_facts` means"
+        " that you find out what `missing_facts` names, for instance by asking the customer, and call give_facts.",
         {"payment": _PAYMENT, "amount_minor": _AMOUNT, "currency": _CURRENCY},
         {
             "request": {"type": "string", "description": "The customer's message, word for word."},
@@ -80,17 +81,31 @@ TOOLS: Final[list[dict[str, Any]]] = [
         },
         {"customer": _CUSTOMER, "payee": _PAYEE, "payment": _PAYMENT, "purpose": _PURPOSE, "reference": _REFERENCE},
     ),
+    _tool(
+        "give_facts",
+        "Answer the `missing_facts` of a payment whose status is `needs_facts`; it is then decided anew. Answer all of"
+        " them in one call, with what you know or what the customer wrote, word for word; guess nothing.",
+        {"payment": _PAYMENT, "answer": {"type": "string", "description": "What answers the missing facts."}},
+        {},
+    ),
     _tool("get_payment", "Look up a payment: its status, amount and reason.", {"payment": _PAYMENT}, {}),
 ]
+
+
+def _give_facts(payment: str, answer: str, *, idempotency_key: str) -> Conversation[objects.Payment]:
+    return calls.give_facts(payment, [answer], idempotency_key=idempotency_key)
+
+
 _SCHEMAS: Final = {tool["name"]: tool["input_schema"] for tool in TOOLS}
 _RUN: Final[Mapping[str, Callable[..., Conversation[Any]]]] = {
     "request_refund": calls.refund,
     "request_charge": calls.charge,
     "request_payout": calls.payout,
     "check_payment": calls.check_payment,
+    "give_facts": _give_facts,
     "get_payment": calls.get_payment,
 }
-_PAYS: Final = frozenset({"request_refund", "request_charge", "request_payout"})
+_PAYS: Final = frozenset({"request_refund", "request_charge", "request_payout", "give_facts"})
 
 
 @dataclass(frozen=True, slots=True)

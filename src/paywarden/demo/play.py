@@ -25,7 +25,7 @@ _SETTLE_SECONDS = 30.0
 _LOOK_AGAIN_SECONDS = 0.3
 _MOVING = frozenset({"pending", "reserved", "submitting", "outcome_unknown", "processing"})
 _REFUSALS = frozenset({"denied", "insufficient", "declined", "state_conflict"})
-_RESULTS: dict[str, Result] = {"succeeded": "refunded", "in_review": "in_review", "needs_facts": "in_review"}
+_RESULTS: dict[str, Result] = {"succeeded": "refunded", "in_review": "in_review", "needs_facts": "needs_facts"}
 # Per payment and per day: an advised refund may be 100.00 by the shipped policies, this mandate ends a little above.
 _MANDATES = {"charge": (50_000, 100_000_000), "refund": (12_000, 10_000_000)}
 _VERDICTS = 2

@@ -12,8 +12,8 @@ from paywarden.kit.money import display
 _MONEY = re.compile(r"\$[0-9][0-9,]*\.[0-9]{2}")
 _ORDER = re.compile(r"ORD-[0-9a-f]+-[0-9]+")
 
-Result = Literal["refunded", "in_review", "denied", "on_its_way", "not_asked"]
-RESULTS: tuple[Result, ...] = ("refunded", "in_review", "denied", "on_its_way", "not_asked")
+Result = Literal["refunded", "in_review", "needs_facts", "denied", "on_its_way", "not_asked"]
+RESULTS: tuple[Result, ...] = ("refunded", "in_review", "needs_facts", "denied", "on_its_way", "not_asked")
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from uuid import UUID
 
 from paywarden.db.transaction import retrying, transaction
-from paywarden.flow import advise, resolve, submit
+from paywarden.flow import advise, guard, resolve, submit
 from paywarden.flow.desk import Connection, Desk
 from paywarden.kit.errors import NotFoundError
 from paywarden.kit.states import Status
@@ -26,11 +26,22 @@ _AT_REST = frozenset(Status) - {Status.PENDING, Status.RESERVED, Status.SUBMITTI
 _LOOK_AGAIN_SECONDS = 0.05
 
 
-async def schedule(connection: Connection, payment: Payment) -> Payment:
-    """Make a new, undecided payment due: its caller drives it now, the worker if the caller dies."""
+async def begin(connection: Connection, desk: Desk, payment: Payment) -> Payment:
+    """Decide a pending payment at once; one that advice could help becomes due for it, in the caller's transaction.
+
+    Raises StaleAuthorityError when authority changes meanwhile.
+    """
+    situation = await guard.look(connection, payment, None)
+    if guard.advice_would_help(desk, payment, situation):
+        return await _schedule(connection, payment)
+    return await guard.conclude(connection, desk, payment, situation)
+
+
+async def _schedule(connection: Connection, payment: Payment) -> Payment:
+    """Make an undecided payment due: its caller drives it now, the worker if the caller dies."""
     await queue.plan(connection, payment.id, payment.fence, 0)
     scheduled = await rows.find(connection, payment.id)
-    assert scheduled is not None  # noqa: S101  it was inserted in this transaction
+    assert scheduled is not None  # noqa: S101  it was inserted or locked in this transaction
     return scheduled
 
 

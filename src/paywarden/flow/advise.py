@@ -41,14 +41,14 @@ async def decide(desk: Desk, payment: Payment) -> None:
         desk,
         payment.tenant_id,
         request=request,
-        customer_id=payment.customer_id or payment.payee or "",
+        customer_id=subject(payment),
         kind=payment.kind,
         amount_minor=payment.amount_minor,
         currency=payment.currency,
         about=payment.original_payment_id,
         purpose=payment.purpose,
         reference=payment.reference,
-        except_for=payment.id,
+        for_payment=payment.id,
     )
     record = await opinion(desk, payment.tenant_id, snapshot)
     checked = check_advice(snapshot, record)
@@ -58,6 +58,11 @@ async def decide(desk: Desk, payment: Payment) -> None:
         except guard.StaleAuthorityError:
             continue
         return
+
+
+def subject(payment: Payment) -> str:
+    """Whose notes are read for a payment: the customer's, or the payee's where no customer is named."""
+    return payment.customer_id or payment.payee or ""
 
 
 async def recall(
@@ -72,17 +77,18 @@ async def recall(
     about: UUID | None = None,
     purpose: str | None = None,
     reference: str | None = None,
-    except_for: UUID | None = None,
+    for_payment: UUID | None = None,
 ) -> Snapshot:
     """What this tenant knows of this customer: the notes that the request finds, and our own payment rows.
 
-    What staff wrote about the invoice that a charge refers to is found, whatever its words.
+    What staff wrote about the invoice that a charge refers to is found, whatever its words; and of ``for_payment``,
+    which is to be decided, the facts that were given for it, but not its own row.
     """
     (vector,) = await desk.embedder.embed([request], "query")
     async with transaction(desk.pool, tenant_id) as connection:
         asked = TextQuery(request, desk.embedder.id, vector)
         invoice_id = reference if kind == "charge" else None
-        recalled = await notes.recall(connection, customer_id, asked, EVIDENCE_NOTES, invoice_id)
+        recalled = await notes.recall(connection, customer_id, asked, EVIDENCE_NOTES, invoice_id, for_payment)
         own = await rows.of_customer(connection, customer_id, OWN_RECORDS)
         now = await tenants.now(connection)
     return Snapshot(
@@ -92,7 +98,7 @@ async def recall(
         requested_amount_minor=amount_minor,
         currency=currency,
         payment_id=None if about is None else ids.to_text("pay", about),
-        records=own_records([payment for payment in own if payment.id != except_for], reference),
+        records=own_records([payment for payment in own if payment.id != for_payment], reference),
         evidence=tuple(_evidence(note) for note in recalled.notes),
         asked_at=now,
         complete=recalled.complete and len(own) < OWN_RECORDS,
@@ -157,7 +163,8 @@ async def _conclude(
             return
         decision_id = await store(connection, desk, payment.principal_id, snapshot, record, checked, payment.id)
         situation = await guard.look(connection, locked, facts_of(checked))
-        await guard.conclude(connection, desk, locked, situation, decision_id, payment.fence)
+        missing = checked.advice.missing_facts if checked.verdict == "need_facts" else ()
+        await guard.conclude(connection, desk, locked, situation, decision_id, payment.fence, missing)
 
 
 def facts_of(checked: CheckedAdvice) -> AdviceFacts:

@@ -25,7 +25,6 @@ from paywarden.payments import idempotency, rows
 from paywarden.payments.idempotency import IdempotentRequest
 from paywarden.payments.rows import Kind, NewPayment, Origin, Payment
 
-_GUARD_TRIES = 4
 MAX_RESERVATION_SECONDS = 365 * 86_400
 
 
@@ -71,7 +70,7 @@ async def ask(desk: Desk, actor: Actor, wanted: Ask, request: IdempotentRequest 
     """
     actor.principal.require("initiate")
     _validate(desk, wanted)
-    asked = await retrying(lambda: _store(desk, actor, wanted, request))
+    asked = await guard.until_fresh(lambda: _store(desk, actor, wanted, request))
     payment = await advance.drive(desk, actor.tenant_id, asked.payment.id)
     if request is not None and not asked.replayed:
         async with transaction(desk.pool, actor.tenant_id) as connection:
@@ -149,13 +148,8 @@ def _validate_expiry(wanted: Ask) -> None:
 
 
 async def _store(desk: Desk, actor: Actor, wanted: Ask, request: IdempotentRequest | None) -> Asked:
-    for _ in range(_GUARD_TRIES):
-        try:
-            async with transaction(desk.pool, actor.tenant_id) as connection:
-                return await _store_once(connection, desk, actor, wanted, request, keyed=request is not None)
-        except guard.StaleAuthorityError:
-            continue
-    raise guard.StaleAuthorityError("Authority keeps changing; please retry with the same key.", retry_after_seconds=1)
+    async with transaction(desk.pool, actor.tenant_id) as connection:
+        return await _store_once(connection, desk, actor, wanted, request, keyed=request is not None)
 
 
 async def _store_once(
@@ -177,10 +171,7 @@ async def _store_once(
         request_id=actor.request_id,
         data={"kind": payment.kind, "amount_minor": payment.amount_minor, "currency": payment.currency},
     )
-    situation = await guard.look(connection, payment, None)
-    if guard.advice_would_help(desk, payment, situation):
-        return Asked(await advance.schedule(connection, payment), replayed=False)
-    return Asked(await guard.conclude(connection, desk, payment, situation), replayed=False)
+    return Asked(await advance.begin(connection, desk, payment), replayed=False)
 
 
 async def _replay(connection: Connection, actor: Actor, request: IdempotentRequest) -> Payment:

@@ -1,13 +1,14 @@
 """Guard and reserve: facts in, verdict out, and the hold in the same commit. Runs inside the caller's transaction."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
 from paywarden.audit import events
+from paywarden.db.transaction import retrying
 from paywarden.decisions import store as decision_store
 from paywarden.flow.desk import Connection, Desk
 from paywarden.flow.postings import hold_lines, window_grants
@@ -26,12 +27,28 @@ from paywarden.reviews import reviews
 INSUFFICIENT = "insufficient"
 # What the best possible advice would be: if even that would not help, the adviser is not asked.
 _BEST_ADVICE_CONFIDENCE = 100
+_TRIES = 4
+_LONGEST_REASON = 500
+T = TypeVar("T")
 
 
 class StaleAuthorityError(PaywardenError):
     """Authority changed between guard and reservation: roll back and guard again on fresh facts."""
 
     code, status, title = "authority_changed", 409, "Authority changed in the meantime"
+
+
+async def until_fresh(attempt: Callable[[], Awaitable[T]]) -> T:
+    """The result of ``attempt``, which opens its own transaction, made again while authority changes under it.
+
+    Raises StaleAuthorityError after the last try.
+    """
+    for _ in range(_TRIES):
+        try:
+            return await retrying(attempt)
+        except StaleAuthorityError:
+            continue
+    raise StaleAuthorityError("Authority keeps changing; please retry with the same key.", retry_after_seconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,9 +160,11 @@ async def conclude(
     situation: Situation,
     decision_id: UUID | None = None,
     fence: int | None = None,
+    missing_facts: tuple[str, ...] = (),
 ) -> Payment:
     """Guard, then reserve, review or deny, all in this transaction. The payment row must be locked or new.
 
+    Where a review would be needed and the adviser named ``missing_facts``, these are asked for first, some rounds long.
     Raises StaleAuthorityError when authority changed since ``situation`` was read.
     """
     verdict = judge(desk, payment, situation)
@@ -154,6 +173,8 @@ async def conclude(
     )
     if verdict.denial:
         return await deny(connection, payment, desk, verdict.denial, verdict, decision_id, fence)
+    if verdict.decision.outcome == "review" and missing_facts and payment.facts_rounds < desk.settings.facts_rounds:
+        return await _ask_for_facts(connection, desk, payment, verdict, decision_id, fence, missing_facts)
     if verdict.decision.outcome == "review":
         return await _send_to_review(connection, desk, payment, verdict, decision_id, fence)
     return await _reserve(connection, desk, payment, situation, verdict, decision_id, fence)
@@ -278,6 +299,29 @@ def _what_is_short(
     return f"{mandates.exhausted(mandate, lines, payment.currency)}; {funds}"
 
 
+async def _ask_for_facts(
+    connection: Connection,
+    desk: Desk,
+    payment: Payment,
+    verdict: Verdict,
+    decision_id: UUID | None,
+    fence: int | None,
+    missing_facts: tuple[str, ...],
+) -> Payment:
+    await _record(connection, desk, payment, verdict, decision_id, None)
+    wanted = Move(
+        Status.NEEDS_FACTS,
+        "request",
+        "guard",
+        reason=f"facts are missing: {'; '.join(missing_facts)}"[:_LONGEST_REASON],
+        detail={"missing": list(missing_facts), "round": payment.facts_rounds + 1},
+        fence=fence,
+        missing_facts=missing_facts,
+        facts_seconds=desk.settings.facts_seconds,
+    )
+    return await _moved(connection, payment, wanted)
+
+
 async def _send_to_review(
     connection: Connection,
     desk: Desk,
@@ -311,7 +355,8 @@ def _why_it_waits(payment: Payment, verdict: Verdict) -> str:
         return "suspected duplicate"
     role = verdict.decision.required_role
     who = "a person" if verdict.decision.reviewer_kind == "person" else "another principal"
-    return f"needs {who}'s approval" + (f" in the role {role}" if role != "review" else "")
+    why = f"needs {who}'s approval" + (f" in the role {role}" if role != "review" else "")
+    return why + (f"; facts were asked for {payment.facts_rounds} times" if payment.facts_rounds else "")
 
 
 async def _record(

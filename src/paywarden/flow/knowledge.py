@@ -13,6 +13,7 @@ from paywarden.kit.errors import ForbiddenError, InvalidFieldError, NotFoundErro
 from paywarden.kit.text import clean_text
 from paywarden.kit.trust import TRUSTED_TIERS
 from paywarden.memory import influence, notes, tenant_search
+from paywarden.memory.embedder import Vector
 from paywarden.memory.influence import Influence
 from paywarden.memory.notes import NewNote, Note, TextQuery
 from paywarden.memory.own_vectors import checked_vector
@@ -27,16 +28,21 @@ async def add_note(desk: Desk, actor: Actor, new: NewNote) -> UUID:
     check(actor, new)
     (vector,) = await desk.embedder.embed([new.content], "note")
     async with transaction(desk.pool, actor.tenant_id) as connection:
-        await principals.ensure_customer(connection, new.customer_id)
-        note_id = await notes.add(connection, new, desk.embedder.id, vector, actor.principal.id)
-        await events.record(
-            connection,
-            "note.added",
-            ("note", note_id),
-            principal_id=actor.principal.id,
-            request_id=actor.request_id,
-            data={"trust": new.trust},
-        )
+        return await keep(connection, desk, actor, new, vector)
+
+
+async def keep(connection: Connection, desk: Desk, actor: Actor, new: NewNote, vector: Vector) -> UUID:
+    """Store a note that was checked, with the embedder's vector of it, in the caller's transaction; the note's id."""
+    await principals.ensure_customer(connection, new.customer_id)
+    note_id = await notes.add(connection, new, desk.embedder.id, vector, actor.principal.id)
+    await events.record(
+        connection,
+        "note.added",
+        ("note", note_id),
+        principal_id=actor.principal.id,
+        request_id=actor.request_id,
+        data={"trust": new.trust},
+    )
     return note_id
 
 

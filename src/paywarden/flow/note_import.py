@@ -29,13 +29,13 @@ class ImportedNote:
 
 
 @contextmanager
-def named(place: int) -> Iterator[None]:
+def named(place: int, collection: str = "notes") -> Iterator[None]:
     """A refused field inside is named with its note: ``notes.3.facts``."""
     try:
         yield
     except InvalidFieldError as error:
         problem = error.detail.removeprefix(f"{error.param} ")
-        raise InvalidFieldError(f"notes.{place}.{error.param}", problem) from error
+        raise InvalidFieldError(f"{collection}.{place}.{error.param}", problem) from error
 
 
 async def import_notes(desk: Desk, actor: Actor, news: Sequence[NewNote]) -> list[ImportedNote]:

@@ -1,11 +1,11 @@
 -- name: unfinished_payments
 -- Unfinished payments of all tenants by status, found by what makes them move, for which there are indexes: a next
--- step, an expiry, a settlement, a review.
+-- step, missing facts, an expiry, a settlement, a review.
 select status, count(*) as payments
 from (
     select tenant_id, id, status
     from paywarden.payments
-    where next_step_at is not null
+    where next_step_at is not null or facts_until is not null
        or (expires_at is not null and status in ('pending', 'needs_facts', 'in_review', 'reserved'))
        or (origin in ('create', 'reserve') and status in
            ('reserved', 'submitting', 'outcome_unknown', 'processing', 'requires_action', 'authorized'))

@@ -114,5 +114,6 @@ _DUE: tuple[tuple[Look, Work], ...] = (
     (inbox.due, provider_event.apply),
     (queue.due, advance.step),
     (queue.expiring, expire),
+    (queue.facts_overdue, expire),
     (reviews.overdue, expire),
 )

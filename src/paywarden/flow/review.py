@@ -8,7 +8,7 @@ from uuid import UUID
 from psycopg.errors import CheckViolation, UniqueViolation
 
 from paywarden.audit import events
-from paywarden.db.transaction import retrying, transaction
+from paywarden.db.transaction import transaction
 from paywarden.decisions import store as decision_store
 from paywarden.flow import advance, facts, guard
 from paywarden.flow.desk import Actor, Connection, Desk
@@ -21,7 +21,6 @@ from paywarden.reviews import reviews
 from paywarden.reviews.reviews import Review
 
 Verdict = Literal["approve", "reject"]
-_TRIES = 4
 
 
 async def list_reviews(
@@ -108,16 +107,10 @@ async def _decide(desk: Desk, actor: Actor, review_id: UUID, given: Given) -> Pa
         async with transaction(desk.pool, actor.tenant_id) as connection:
             return await _decide_once(connection, desk, actor, review_id, given)
 
-    for _ in range(_TRIES):
-        try:
-            return await retrying(once)
-        except guard.StaleAuthorityError:
-            continue
-        except (CheckViolation, UniqueViolation) as error:
-            raise ReviewConflictError(
-                "The database refused this verdict: it is not yours to give, or given."
-            ) from error
-    raise guard.StaleAuthorityError("Authority keeps changing; please try again.", retry_after_seconds=1)
+    try:
+        return await guard.until_fresh(once)
+    except (CheckViolation, UniqueViolation) as error:
+        raise ReviewConflictError("The database refused this verdict: it is not yours to give, or given.") from error
 
 
 async def _decide_once(connection: Connection, desk: Desk, actor: Actor, review_id: UUID, given: Given) -> Payment:

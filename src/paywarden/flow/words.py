@@ -6,6 +6,7 @@ from paywarden.flow.ask import MAX_RESERVATION_SECONDS, Ask, Asked
 from paywarden.flow.decision import DecisionView
 from paywarden.flow.desk import Actor, Desk
 from paywarden.flow.guard import INSUFFICIENT
+from paywarden.flow.inquiry import MAX_GIVEN, GivenFact
 from paywarden.flow.note_import import MAX_IMPORTED, ImportedNote
 from paywarden.flow.provider_event import Endpoint
 from paywarden.flow.replay import Course, Replay
@@ -24,6 +25,7 @@ from paywarden.reviews.reviews import Review
 
 __all__ = [
     "INSUFFICIENT",
+    "MAX_GIVEN",
     "MAX_IMPORTED",
     "MAX_RESERVATION_SECONDS",
     "MAX_WAIT_SECONDS",
@@ -36,6 +38,7 @@ __all__ = [
     "Desk",
     "Effort",
     "Endpoint",
+    "GivenFact",
     "IdempotentRequest",
     "ImportedNote",
     "Influence",

@@ -30,7 +30,8 @@ MAX_SEARCHED_CHARACTERS = 2_000
 class NewNote:
     """A note to keep. ``facts`` is the machine-readable side of a record note; ``own_vector`` is the caller's.
 
-    From ``valid_until`` on it is neither found nor recalled; None: it does not end.
+    From ``valid_until`` on it is neither found nor recalled; None: it does not end. ``payment_id`` is the payment that
+    asked for it as a missing fact.
     """
 
     customer_id: str
@@ -42,6 +43,7 @@ class NewNote:
     facts: Mapping[str, Any] | None = None
     own_vector: Vector | None = None
     valid_until: datetime | None = None
+    payment_id: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +119,7 @@ async def add(
     values = {
         "id": note_id,
         **row_of(new),
+        "payment_id": new.payment_id,
         "embedder": embedder_id,
         "embedding": sql_vector(vector),
         "author_id": author_id,
@@ -172,11 +175,17 @@ async def nearest_by_own_vector(connection: Connection, customer_id: str, vector
 
 
 async def recall(
-    connection: Connection, customer_id: str, asked: TextQuery, limit: int, invoice_id: str | None = None
+    connection: Connection,
+    customer_id: str,
+    asked: TextQuery,
+    limit: int,
+    invoice_id: str | None = None,
+    payment_id: UUID | None = None,
 ) -> Recalled:
     """What to judge a request on: the notes that its text finds, and every record that states facts, found or not.
     For an invoice, what was written about it by those who are trusted, too.
 
+    With ``payment_id`` also what was given as its missing facts, which may be worded like nothing in the request.
     Nearness finds what supports a claim; the refund already made may be worded far from it and must not be missed.
     """
     near = await nearest_by_text(connection, customer_id, asked, limit)
@@ -185,7 +194,8 @@ async def recall(
     words = (
         [] if invoice_id is None else await _notes(connection, SQL.words_on_invoice, values | {"invoice": invoice_id})
     )
-    together = _distinct([*near, *records[-MAX_RECORDS:], *words[-MAX_RECORDS:]])
+    given = await _notes(connection, SQL.notes_given_for, values | {"payment_id": payment_id})
+    together = _distinct([*near, *records[-MAX_RECORDS:], *words[-MAX_RECORDS:], *given[:MAX_RECORDS]])
     return Recalled(together, complete=max(len(records), len(words)) <= MAX_RECORDS)
 
 

@@ -1,10 +1,10 @@
 -- name: insert_note
 -- A new note, with our vector of it and perhaps the caller's.
 insert into paywarden.notes (tenant_id, id, customer_id, invoice_id, case_id, source, trust, content, content_sha256,
-    facts, embedder, embedding, own_embedding, valid_until, author_id)
+    facts, embedder, embedding, own_embedding, valid_until, author_id, payment_id)
 values ((select paywarden.tenant()), %(id)s, %(customer_id)s, %(invoice_id)s, %(case_id)s, %(source)s, %(trust)s,
     %(content)s, %(content_sha256)s, %(facts)s::jsonb, %(embedder)s, %(embedding)s::vector, %(own_embedding)s::vector,
-    %(valid_until)s, %(author_id)s);
+    %(valid_until)s, %(author_id)s, %(payment_id)s);
 
 -- name: note_by_id
 -- One note, without a score.
@@ -94,6 +94,19 @@ with of_customer as materialized (
 select id, customer_id, invoice_id, case_id, source, trust, content, content_sha256, facts, valid_until, author_id,
     created_at, case when embedder = %(embedder)s then 1 - (embedding <=> %(vector)s::vector) end as score
 from of_customer
+order by id;
+
+-- name: notes_given_for
+-- What was given as the missing facts of a payment, with its nearness to a text where that can be told.
+with given as materialized (
+    select * from paywarden.notes
+    where tenant_id = (select paywarden.tenant()) and payment_id = %(payment_id)s::uuid and customer_id = %(customer_id)s
+      and (valid_until is null or valid_until > (select paywarden.clock()))
+    order by id
+    limit %(limit)s)
+select id, customer_id, invoice_id, case_id, source, trust, content, content_sha256, facts, valid_until, author_id,
+    created_at, case when embedder = %(embedder)s then 1 - (embedding <=> %(vector)s::vector) end as score
+from given
 order by id;
 
 -- name: end_note

@@ -48,9 +48,12 @@ with old as (
     for no key update
 ), moved as (
     update paywarden.payments as payment
-    set status = %(to)s, reason = coalesce(%(reason)s, payment.reason), late = payment.late or %(late)s,
+    set status = %(to)s, reason = case when %(to)s <> 'pending' then coalesce(%(reason)s, payment.reason) end,
+        late = payment.late or %(late)s,
         next_step_at = paywarden.clock() + make_interval(secs => %(next_step_seconds)s),
         lease_until = case when %(keep_lease)s then payment.lease_until end,
+        missing_facts = %(missing_facts)s, facts_until = paywarden.clock() + make_interval(secs => %(facts_seconds)s),
+        facts_rounds = payment.facts_rounds + (%(to)s = 'needs_facts')::int,
         last_sort_key = payment.last_sort_key + 1, updated_at = paywarden.clock()
     from old
     where payment.tenant_id = old.tenant_id and payment.id = old.id
@@ -205,6 +208,18 @@ where expires_at <= paywarden.clock() and status in ('pending', 'needs_facts', '
   and (lease_until is null or lease_until < paywarden.clock())
 order by expires_at
 limit %(limit)s;
+
+-- name: facts_overdue
+-- Payments that nobody gave the missing facts in time.
+select tenant_id, id from paywarden.payments
+where facts_until <= paywarden.clock()
+order by facts_until
+limit %(limit)s;
+
+-- name: takes_facts
+-- Whether the payment still waits for facts.
+select from paywarden.payments
+where tenant_id = (select paywarden.tenant()) and id = %(id)s and facts_until > paywarden.clock();
 
 -- name: backlog
 -- How much is due, and how old the oldest due step is.

@@ -40,6 +40,11 @@ async def expiring(connection: Connection, limit: int) -> list[dict[str, Any]]:
     return await (await connection.execute(SQL.expiring_payments, {"limit": limit})).fetchall()
 
 
+async def facts_overdue(connection: Connection, limit: int) -> list[dict[str, Any]]:
+    """(tenant_id, id) of payments that nobody gave the missing facts in time. Needs the system role."""
+    return await (await connection.execute(SQL.facts_overdue, {"limit": limit})).fetchall()
+
+
 async def backlog(connection: Connection) -> dict[str, Any]:
     """How many payments are due and how old the oldest due step is, in seconds. Needs the system role."""
     row = await (await connection.execute(SQL.backlog)).fetchone()

@@ -23,7 +23,10 @@ Origin = Literal["v1", "payments", "create", "reserve"]
 
 @dataclass(frozen=True, slots=True)
 class Payment:
-    """One payment as it stands. ``fence`` grows with every claim; a writer with an older one is refused."""
+    """One payment as it stands. ``fence`` grows with every claim; a writer with an older one is refused.
+
+    ``missing_facts`` are named while it waits for them, until ``facts_until``; ``facts_rounds`` counts how often.
+    """
 
     tenant_id: UUID
     id: UUID
@@ -61,6 +64,9 @@ class Payment:
     disputed_minor: int
     returned_minor: int
     late: bool
+    missing_facts: list[str]
+    facts_until: datetime | None
+    facts_rounds: int
     next_step_at: datetime | None
     lease_until: datetime | None
     fence: int
@@ -184,7 +190,10 @@ async def by_provider_id(
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """A wanted change of status and what goes with it. ``next_step_seconds``: None means nothing is due."""
+    """A wanted change of status and what goes with it. ``next_step_seconds``: None means nothing is due.
+
+    A move to ``needs_facts`` names ``missing_facts`` and for how many seconds it waits for them.
+    """
 
     to: Status
     cause: Cause
@@ -197,6 +206,8 @@ class Move:
     keep_lease: bool = False
     late: bool = False
     fence: int | None = None
+    missing_facts: tuple[str, ...] = ()
+    facts_seconds: float | None = None
 
 
 async def move(connection: Connection, payment_id: UUID, wanted: Move) -> Payment | None:
@@ -218,9 +229,16 @@ async def move(connection: Connection, payment_id: UUID, wanted: Move) -> Paymen
         "keep_lease": wanted.keep_lease,
         "late": wanted.late,
         "fence": wanted.fence,
+        "missing_facts": list(wanted.missing_facts),
+        "facts_seconds": wanted.facts_seconds,
     }
     row = await (await connection.execute(SQL.move_payment, values)).fetchone()
     return None if row is None else from_row(row)
+
+
+async def takes_facts(connection: Connection, payment_id: UUID) -> bool:
+    """Whether the payment waits for facts and its time for them has not run out."""
+    return (await connection.execute(SQL.takes_facts, {"id": payment_id})).rowcount == 1
 
 
 async def record_decision(

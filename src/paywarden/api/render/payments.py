@@ -11,7 +11,10 @@ from paywarden.kit.money import display
 
 
 class PaymentObject(TypedDict):
-    """One payment as it stands. ``payment`` is the charge that a refund returns."""
+    """One payment as it stands. ``payment`` is the charge that a refund returns.
+
+    ``missing_facts`` are named while it waits for them, until ``facts_until``.
+    """
 
     object: Literal["payment"]
     id: str
@@ -30,6 +33,8 @@ class PaymentObject(TypedDict):
     oversight: str | None
     decided_by: list[str]
     reason: str | None
+    missing_facts: list[str]
+    facts_until: str | None
     provider: str | None
     provider_payment_id: str | None
     captured_minor: int
@@ -73,6 +78,8 @@ def payment_object(payment: Payment) -> PaymentObject:
         "oversight": payment.oversight,
         "decided_by": payment.decided_by,
         "reason": payment.reason,
+        "missing_facts": payment.missing_facts,
+        "facts_until": instant(payment.facts_until),
         "provider": payment.provider,
         "provider_payment_id": payment.provider_payment_id,
         "captured_minor": payment.captured_minor,

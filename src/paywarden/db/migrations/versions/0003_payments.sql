@@ -43,6 +43,10 @@ create table paywarden.payments (
     disputed_minor bigint not null default 0 check (disputed_minor >= 0),
     returned_minor bigint not null default 0 check (returned_minor >= 0),
     late boolean not null default false,
+    -- What the adviser misses, until when somebody may give it, and how often it was asked for.
+    missing_facts text[] not null default '{}',
+    facts_until timestamptz,
+    facts_rounds smallint not null default 0 check (facts_rounds >= 0),
     next_step_at timestamptz,
     lease_until timestamptz,
     fence bigint not null default 0,
@@ -59,6 +63,8 @@ create table paywarden.payments (
     check ((kind = 'payout') = (payee is not null)),
     check (bare or coalesce(customer_id, payee) is not null),
     check (not bare or provider is null),
+    check ((status = 'needs_facts') = (facts_until is not null)),
+    check ((status = 'needs_facts') = (cardinality(missing_facts) > 0)),
     check (status not in ('succeeded', 'failed', 'canceled', 'expired', 'denied') or next_step_at is null),
     check (status not in ('reserved', 'submitting', 'outcome_unknown', 'processing', 'requires_action', 'authorized')
            or hold_id is not null),
@@ -72,6 +78,7 @@ create unique index payments_by_provider_id
 create index payments_due on paywarden.payments (next_step_at) where next_step_at is not null;
 create index payments_expiring on paywarden.payments (expires_at)
     where expires_at is not null and status in ('pending', 'needs_facts', 'in_review', 'reserved');
+create index payments_waiting_for_facts on paywarden.payments (facts_until) where facts_until is not null;
 create index payments_in_order on paywarden.payments (tenant_id, transaction_id desc, id desc);
 create index payments_by_customer on paywarden.payments (tenant_id, customer_id, id) where customer_id is not null;
 create index payments_by_original on paywarden.payments (tenant_id, original_payment_id)
@@ -85,8 +92,9 @@ call paywarden.open_to_system('paywarden.payments');
 -- What was asked for, by whom, and the digest a verdict is bound to are written once.
 grant insert, update (
     status, oversight, decided_by, reason, policy_version, mandate_id, decision_id, hold_id, provider_payment_id,
-    captured_minor, refund_reserved_minor, refunded_minor, disputed_minor, returned_minor, late, next_step_at,
-    lease_until, fence, last_sort_key, review_opened, updated_at) on paywarden.payments to paywarden_app;
+    captured_minor, refund_reserved_minor, refunded_minor, disputed_minor, returned_minor, late, missing_facts,
+    facts_until, facts_rounds, next_step_at, lease_until, fence, last_sort_key, review_opened, updated_at)
+    on paywarden.payments to paywarden_app;
 -- The ledger locks payments and changes none; a row lock needs the right to update something.
 grant select, update (updated_at) on paywarden.payments to paywarden_ledger;
 

@@ -50,6 +50,8 @@ create table paywarden.notes (
     customer_id text not null,
     invoice_id text check (length(invoice_id) <= 255),
     case_id text check (length(case_id) <= 255),
+    -- The payment that asked for it as a missing fact.
+    payment_id uuid,
     source text check (length(source) <= 255),
     trust text not null check (trust in ('record', 'staff', 'customer', 'external')),
     content text not null check (length(content) between 1 and 20000),
@@ -64,9 +66,11 @@ create table paywarden.notes (
     valid_until timestamptz,
     created_at timestamptz not null default paywarden.clock(),
     primary key (tenant_id, id),
-    foreign key (tenant_id, customer_id) references paywarden.customers (tenant_id, id)
+    foreign key (tenant_id, customer_id) references paywarden.customers (tenant_id, id),
+    foreign key (tenant_id, payment_id) references paywarden.payments (tenant_id, id)
 );
 create index notes_by_customer on paywarden.notes (tenant_id, customer_id, id);
+create index notes_by_payment on paywarden.notes (tenant_id, payment_id, id) where payment_id is not null;
 call paywarden.wall('paywarden.notes');
 call paywarden.make_insert_only('paywarden.notes');
 

@@ -11,8 +11,8 @@ from paywarden.decisions.claude import ClaudeAdviser
 from paywarden.decisions.prompt import AdviceThresholds
 from paywarden.decisions.rules import RulesAdviser
 from paywarden.flow.desk import DEFAULT_PROVIDER, Desk
+from paywarden.flow.policy_file import policies_in_force
 from paywarden.guardrails import thresholds
-from paywarden.guardrails.cedar import PolicySet, from_file, shipped
 from paywarden.kit.errors import ConfigurationError
 from paywarden.memory.embedder import UniversalSentenceEmbedder
 from paywarden.providers.rest import RestProvider
@@ -41,11 +41,6 @@ def desk_opener(settings: Settings, *, preload: bool) -> Callable[[], AbstractAs
             await provider.close()
 
     return open_desk
-
-
-def policies_in_force(settings: Settings) -> PolicySet:
-    """The policies of PAYWARDEN_POLICY_FILE, else the shipped ones. Raises ConfigurationError, naming what is wrong."""
-    return shipped() if settings.policy_file is None else from_file(settings.policy_file)
 
 
 @asynccontextmanager

@@ -13,6 +13,7 @@ from paywarden.cli import (
     mandates,
     memory,
     payments,
+    policies,
     reviews,
     tenants,
 )
@@ -37,6 +38,7 @@ def build() -> typer.Typer:
     app.add_typer(agents.app, name="agent")
     app.add_typer(keys.app, name="key")
     app.add_typer(mandates.app, name="mandate")
+    app.add_typer(policies.app, name="policy")
     app.add_typer(memory.app, name="memory")
     app.add_typer(ledger.app, name="ledger")
     ledger.add_reconcile(app)

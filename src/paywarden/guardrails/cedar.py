@@ -17,6 +17,7 @@ import cedarpy
 
 from paywarden.guardrails import thresholds
 from paywarden.guardrails.facts import Approval, PaymentFacts
+from paywarden.guardrails.policy_text import PolicyProblem, annotations, problems
 from paywarden.kit import ids
 from paywarden.kit.errors import ConfigurationError
 from paywarden.kit.roles import REVIEW_ROLES
@@ -40,7 +41,9 @@ class Answer:
 
 
 class PolicySet:
-    """A policy text, validated against its schema and parsed once. ``version`` names the exact text."""
+    """A policy text, validated against its schema and parsed once. ``version`` names the exact text, ``rules`` the
+    ``@id`` of every rule in its order.
+    """
 
     def __init__(self, name: str, text: str, schema_text: str) -> None:
         """Raises ConfigurationError when the text is not valid for the schema, or a rule has no ``@id`` of its own."""
@@ -48,7 +51,9 @@ class PolicySet:
         self.version = f"{name}@{hashlib.sha256(text.encode()).hexdigest()[:12]}"
         self._schema = _parsed_schema(name, schema_text)
         self._policies = _parsed_policies(name, text, self._schema)
-        self._says = {rule["id"]: rule["says"] for rule in _annotations(text) if "says" in rule}
+        named = annotations(text)
+        self.rules = tuple(rule["id"] for rule in named)
+        self._says = {rule["id"]: rule["says"] for rule in named if "says" in rule}
 
     def says(self, rule: str) -> str | None:
         """The sentence that people are told when this rule decides: its ``@says``, if it has one."""
@@ -71,16 +76,30 @@ class PolicySet:
 @cache
 def shipped() -> PolicySet:
     """The policy set that comes with Paywarden."""
-    return PolicySet("default", (_FOLDER / "default.cedar").read_text("utf-8"), _schema())
+    return PolicySet("default", shipped_text(), _schema())
+
+
+def shipped_text() -> str:
+    """The Cedar text of the shipped policy set, with its comments."""
+    return (_FOLDER / "default.cedar").read_text("utf-8")
 
 
 def from_file(path: Path) -> PolicySet:
     """The policy set of a file, which replaces the shipped one. Raises ConfigurationError, naming what is wrong."""
+    return PolicySet(path.stem, text_of(path), _schema())
+
+
+def text_of(path: Path) -> str:
+    """The text of a policy file. Raises ConfigurationError when it cannot be read."""
     try:
-        text = path.read_text("utf-8")
+        return path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigurationError(f"the policy file {path} cannot be read: {error}") from error
-    return PolicySet(path.stem, text, _schema())
+
+
+def check(text: str) -> list[PolicyProblem]:
+    """What keeps a text from coming into force, by line; empty when nothing does."""
+    return problems(text, _parsed_schema("file", _schema()))
 
 
 def _schema() -> str:
@@ -102,21 +121,10 @@ def _parsed_schema(name: str, schema_text: str) -> cedarpy.Schema:
 
 
 def _parsed_policies(name: str, text: str, schema: cedarpy.Schema) -> cedarpy.PolicySet:
-    validation = cedarpy.validate_policies(text, schema)
-    if not validation.validation_passed:
-        problems = "; ".join(str(problem) for problem in validation.errors)
-        raise ConfigurationError(f"policy '{name}' is not valid for its schema: {problems}")
-    rules = _annotations(text)
-    names = {rule.get("id") for rule in rules}
-    if len(names) != len(rules) or not all(names):
-        raise ConfigurationError(f"policy '{name}': every rule needs an @id of its own")
+    found = problems(text, schema)
+    if found:
+        raise ConfigurationError(f"policy '{name}' is not valid for its schema: {'; '.join(map(str, found))}")
     return cedarpy.PolicySet.from_str(text)
-
-
-def _annotations(text: str) -> list[dict[str, str]]:
-    """The annotations of every rule."""
-    rules = json.loads(cedarpy.policies_to_json_str(text))["staticPolicies"].values()
-    return [rule.get("annotations", {}) for rule in rules]
 
 
 def _principal_key(facts: PaymentFacts) -> tuple[str, str, frozenset[str]]:

@@ -1,0 +1,115 @@
+"""What is wrong with a policy text, by line. Cedar names the rule by its place and no line; here they are found."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import cedarpy
+
+# A comment, a string, or the end of a rule: all else is passed over.
+_TOKEN = re.compile(r'//[^\n]*|"(?:\\.|[^"\\])*"|;', re.DOTALL)
+_BEFORE_A_RULE = re.compile(r"(?:\s|//[^\n]*)*")
+_QUOTED = re.compile(r"`([^`]+)`")
+_PLACE = re.compile(r"^for policy `policy\d+`, ")
+_ACTION = re.compile(r' for Action::"(\w+)"')
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyProblem:
+    """``line`` is where it is, or where its rule begins; ``rule`` the rule's ``@id``, None if it has none."""
+
+    line: int
+    rule: str | None
+    what: str
+
+    def __str__(self) -> str:
+        return f"line {self.line}{f', rule {self.rule}' if self.rule else ''}: {self.what}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    line: int
+    text: str
+    annotations: Mapping[str, str]
+
+
+def annotations(text: str) -> list[dict[str, str]]:
+    """The annotations of every rule, in order. Raises ValueError when the text does not parse."""
+    rules = json.loads(cedarpy.policies_to_json_str(text))["staticPolicies"]
+    return [rules[name].get("annotations", {}) for name in sorted(rules, key=_place)]
+
+
+def problems(text: str, schema: cedarpy.Schema) -> list[PolicyProblem]:
+    """All that keeps a text from coming into force, in the order of its lines; empty when nothing does."""
+    rules, unreadable = _read(text)
+    if unreadable:
+        return unreadable
+    found = [*_invalid(rules, cedarpy.validate_policies(text, schema).errors), *_unnamed(rules)]
+    return sorted(found, key=lambda problem: problem.line)
+
+
+def _read(text: str) -> tuple[list[_Rule], list[PolicyProblem]]:
+    rules, unreadable = [], []
+    for line, part in _parts(text):
+        try:
+            named = annotations(part)
+        except ValueError as error:
+            unreadable.append(PolicyProblem(line, None, f"cannot be read: {error}"))
+        else:
+            rules.append(_Rule(line, part, named[0] if named else {}))
+    return rules, unreadable
+
+
+def _parts(text: str) -> Iterator[tuple[int, str]]:
+    """Each rule with the line it begins on. What follows the last semicolon is one, too."""
+    begin = 0
+    for token in _TOKEN.finditer(text):
+        if token.group() == ";":
+            yield from _part(text, begin, token.end())
+            begin = token.end()
+    yield from _part(text, begin, len(text))
+
+
+def _part(text: str, begin: int, end: int) -> Iterator[tuple[int, str]]:
+    blank = _BEFORE_A_RULE.match(text, begin, end)
+    first = blank.end() if blank else begin
+    if first < end:
+        yield text.count("\n", 0, first) + 1, text[first:end]
+
+
+def _invalid(rules: Sequence[_Rule], errors: Sequence[cedarpy.ValidationError]) -> Iterator[PolicyProblem]:
+    """One problem for all actions for which it is the same."""
+    actions: dict[tuple[int, str], list[str]] = {}
+    for error in errors:
+        told = _PLACE.sub("", error.error)
+        place = _place(error.policy_id) if error.policy_id else len(rules)
+        actions.setdefault((place, _ACTION.sub("", told)), []).extend(_ACTION.findall(told))
+    for (place, what), for_actions in actions.items():
+        rule = rules[place] if place < len(rules) else _Rule(1, "", {})
+        suffix = f" ({', '.join(sorted(for_actions))})" if for_actions else ""
+        yield PolicyProblem(_line_of(rule, what), rule.annotations.get("id"), what + suffix)
+
+
+def _unnamed(rules: Sequence[_Rule]) -> Iterator[PolicyProblem]:
+    seen: set[str] = set()
+    for rule in rules:
+        name = rule.annotations.get("id")
+        if not name:
+            yield PolicyProblem(rule.line, None, "every rule needs an @id of its own")
+        elif name in seen:
+            yield PolicyProblem(rule.line, name, "another rule has this @id already")
+        seen.add(name or "")
+
+
+def _line_of(rule: _Rule, what: str) -> int:
+    """The first line of the rule that holds what the message quotes, else where the rule begins."""
+    for quoted in _QUOTED.findall(what):
+        at = rule.text.find(quoted)
+        if at >= 0:
+            return rule.line + rule.text.count("\n", 0, at)
+    return rule.line
+
+
+def _place(policy_id: str) -> int:
+    return int(policy_id.removeprefix("policy"))

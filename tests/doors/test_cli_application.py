@@ -15,7 +15,7 @@ HEAVY = ("httpx", "rich", "fastapi", "pydantic", "psycopg", "numpy", "babel")
 COMMANDS = {
     "payment list", "payment show", "payment explain", "payment confirm", "payment cancel", "payment refund",
     "payment attest", "decision show", "decision replay", "policy check",
-    "policy show",
+    "policy show", "payment facts",
     "review list", "review show", "review approve", "review reject", "agent create", "agent list", "agent suspend",
     "agent activate", "key create", "key list", "key revoke", "mandate create", "mandate list", "mandate revoke",
     "memory add", "memory search", "memory search-all", "memory import", "memory expire", "memory influence",

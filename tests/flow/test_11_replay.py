@@ -139,6 +139,20 @@ async def test_money_that_another_model_would_have_kept(world: World) -> None:
     assert told.now.status is Status.IN_REVIEW
 
 
+async def test_facts_that_were_missing_are_no_difference_in_money(world: World) -> None:
+    def asks(_: Snapshot) -> Advice:
+        return Advice("need_facts", 0, "Which order?", 60, (), ("the order's number",))
+
+    advised_by(world, asks, model_2=hesitates)
+    payment = await refund(world)
+    assert payment.status is Status.NEEDS_FACTS
+    same, other = await again(world, payment), await again(world, payment, model="model-2")
+    assert (same.then.status, same.now.status) == (Status.NEEDS_FACTS, Status.NEEDS_FACTS)
+    assert (other.now.status, other.difference_minor) == (Status.IN_REVIEW, 0)
+    world.stage.desk = world.stage.with_settings(facts_rounds=0).desk
+    assert (await again(world, payment)).now.status is Status.IN_REVIEW
+
+
 async def test_todays_checks_look_at_it(world: World) -> None:
     advised_by(world, approves, liar=lambda seen: replace(approves(seen), amount_minor=10**12))
     told = await again(world, await refund(world), model="liar")

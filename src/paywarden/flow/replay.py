@@ -99,24 +99,26 @@ async def _compare(
 ) -> Replay:
     payment_id = original.row["payment_id"]
     payment = None if payment_id is None else await rows.find(connection, payment_id)
-    then = await _then(connection, original, payment)
-    judged = None if payment is None else await _judge(connection, desk, original, new, payment)
-    again = await _store(connection, new, judged)
-    now = _now(again, judged, new.snapshot.requested_amount_minor)
-    if then.status is Status.DENIED and payment is not None and payment.decided_by == [guard.INSUFFICIENT]:
-        # Only the budget stood in its way, and what stands in a budget is no adviser's to say.
-        now = replace(now, pays_minor=0)
-    told = Replay(then, now)
+    if payment is None:
+        again = await _store(connection, new, None)
+        told = Replay(_opinion(original), _opinion(again))
+    else:
+        moves = await rows.transitions(connection, payment.id)
+        judged = await _judge(connection, desk, original, new, payment)
+        again = await _store(connection, new, judged)
+        told = Replay(_then(original, payment, moves), _now(desk, original, again, judged, payment, moves))
     await _note(connection, actor, original, told)
     return told
 
 
-async def _then(connection: Connection, original: StoredDecision, payment: Payment | None) -> Course:
-    if payment is None:
-        return Course(original, None, None, (), original.row["advice"]["amount_minor"])
-    moves = await rows.transitions(connection, payment.id)
+def _opinion(stored: StoredDecision) -> Course:
+    """A decision that no payment waited for: what it comes to is what it approves."""
+    return Course(stored, None, None, (), stored.row["advice"]["amount_minor"])
+
+
+def _then(original: StoredDecision, payment: Payment, moves: list[dict[str, Any]]) -> Course:
+    """The commit that stored the decision moved the payment on, unless somebody else had moved it meanwhile."""
     made_at = original.row["created_at"]
-    # The commit that stored the decision moved the payment on, unless somebody else had moved it meanwhile.
     move = next((each for each in moves if each["created_at"] >= made_at and each["source"] == "guard"), None)
     detail: dict[str, Any] = (move["detail"] if move else None) or {}
     status = Status(move["to_status"]) if move else payment.status
@@ -150,11 +152,22 @@ async def _store(connection: Connection, new: NewDecision, judged: OversightDeci
     return stored
 
 
-def _now(again: StoredDecision, judged: OversightDecision | None, requested_minor: int) -> Course:
-    if judged is None:
-        return Course(again, None, None, (), again.row["advice"]["amount_minor"])
+def _now(
+    desk: Desk,
+    original: StoredDecision,
+    again: StoredDecision,
+    judged: OversightDecision,
+    payment: Payment,
+    moves: list[dict[str, Any]],
+) -> Course:
     status = _STATUS[judged.outcome]
-    pays_minor = requested_minor if status is Status.RESERVED else 0
+    if status is Status.IN_REVIEW and again.row["advice"]["verdict"] == "need_facts":
+        made_at = original.row["created_at"]
+        asked = [each for each in moves if each["to_status"] == Status.NEEDS_FACTS and each["created_at"] < made_at]
+        status = Status.NEEDS_FACTS if len(asked) < desk.settings.facts_rounds else status
+    # What only the budget stopped is no adviser's to let go.
+    stopped = payment.status is Status.DENIED and payment.decided_by == [guard.INSUFFICIENT]
+    pays_minor = payment.amount_minor if status is Status.RESERVED and not stopped else 0
     return Course(again, status, judged.oversight, judged.determining, pays_minor)
 
 

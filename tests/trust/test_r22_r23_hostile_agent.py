@@ -19,11 +19,13 @@ from paywarden.decisions.advice import Advice, Snapshot
 from paywarden.decisions.adviser import AdviceRecord
 from paywarden.flow import invariants
 from paywarden.flow.desk import Desk
+from paywarden.guardrails.cedar import PolicySet
 from paywarden.kit import ids
 from tests.conftest import Database
 from tests.doors import conftest as doors
 from tests.doors.conftest import *  # noqa: F403  the door's fixtures
 from tests.doors.door import Caller, Door
+from tests.unit.guarded import SCHEMA, TEXT
 
 CALLS = 20_000 if os.environ.get("PAYWARDEN_LONG") else 600
 AT_ONCE = 6
@@ -83,7 +85,11 @@ class Attacker:
 
     async def call(self) -> None:
         attempt = self.chance.choice(
-            [self.charge] * 5 + [self.refund] * 6 + [self.facts] * 2 + [self.note, self.meddle, self.judge, self.settle]
+            [self.charge] * 5
+            + [self.payout] * 2
+            + [self.refund] * 6
+            + [self.facts] * 2
+            + [self.note, self.meddle, self.judge, self.settle]
         )
         answer = await attempt()
         self.answers[answer.status_code] += 1
@@ -107,10 +113,16 @@ class Attacker:
 
     async def charge(self) -> Any:
         customer = self.chance.choice([*APPROVED, "mallory", "", "cust_0 ", "CUST_0"])
-        body = {"kind": self.chance.choice(["charge", "charge", "payout"]), "amount_minor": self.amount(), "currency":
+        body = {"kind": "charge", "amount_minor": self.amount(), "currency":
                 self.chance.choice(["usd", "usd", "eur", "USD"]), "customer": customer, "purpose": "p"}  # fmt: skip
         if self.chance.random() < 0.1:
             body |= self.chance.choice([{"payee": "mallory"}, {"mandate": self.payment()}, {"status": "succeeded"}])
+        return await self.caller.post("/v1/payments", body, key=self.key())
+
+    async def payout(self) -> Any:
+        """To those the mandate names and to others; small enough for what was collected, or not."""
+        body = {"kind": "payout", "amount_minor": self.amount(), "currency": "usd", "purpose": "claims"}
+        body |= {"payee": self.chance.choice([*APPROVED, "mallory", ""]), "customer": self.chance.choice(APPROVED)}
         return await self.caller.post("/v1/payments", body, key=self.key())
 
     async def refund(self) -> Any:
@@ -168,7 +180,13 @@ async def attack(door: Door, seed: int, calls: int) -> Attacker:
         agent = (await admin.post("/v1/agents", {"name": f"bot-{seed}", "roles": ["initiate"]})).json()["id"]
         limits = [{"currency": "usd", "window": "payment", "limit_minor": PAYMENT_MINOR},
                   {"currency": "usd", "window": "day", "limit_minor": DAY_MINOR}]  # fmt: skip
-        terms = {"principal": agent, "name": "m", "kinds": ["charge", "refund"], "limits": limits, "timezone": "UTC"}
+        terms = {
+            "principal": agent,
+            "name": "m",
+            "kinds": ["charge", "refund", "payout"],
+            "limits": limits,
+            "timezone": "UTC",
+        }
         assert (await admin.post("/v1/mandates", {**terms, "payees": APPROVED})).status_code == 201
         key = (await admin.post("/v1/keys", {"principal": agent})).json()["secret"]
         others = (await admin.charge(5_000, "somebody_else")).json()["id"]
@@ -203,6 +221,9 @@ BREACHES = {
     f" and charge.customer_id <> all(array{APPROVED})",
     "refunded more than captured": "select id from paywarden.payments where refund_reserved_minor + refunded_minor"
     " > captured_minor",
+    "paid out with nobody's approval": "select id from paywarden.payments where kind = 'payout'"
+    " and hold_id is not null",
+    "paid out to mallory": "select id from paywarden.payments where payee = 'mallory' and status <> 'denied'",
     "reviewed by nobody": "select id from paywarden.payments where agent_id like 'bot-%' and oversight = 'reviewed'"
     " and hold_id is not null",
     "asked for facts without end": "select id from paywarden.payments where facts_rounds > 3",
@@ -231,6 +252,7 @@ async def test_an_agent_that_tries_everything_with_a_model_that_approves_everyth
                            " status in ('succeeded', 'processing') group by kind")  # fmt: skip
     assert {row["kind"] for row in moved} == {"charge", "refund"}
     assert rows(database, "select id from paywarden.notes where payment_id is not null")
+    assert rows(database, "select id from paywarden.payments where kind = 'payout' and status = 'in_review'")
 
 
 async def test_broken_twin_a_mandate_without_payees_is_seen(
@@ -246,3 +268,15 @@ async def test_broken_twin_a_mandate_without_payees_is_seen(
     monkeypatch.setattr(mandates, "_findings", without_payees)
     await attack(door, 8, 240)
     assert "unapproved customer" in await breaches(door, database)
+
+
+async def test_broken_twin_a_policy_that_obeys_the_adviser_is_seen(door: Door, database: Database) -> None:
+    believing = """
+@id("payout_advised")
+permit (principal in Role::"initiate", action == Action::"payout", resource)
+when { context.autonomy == "advised" && context has advice && context.advice.verdict == "approve" };
+"""
+    desk = replace(door.desk, policies=PolicySet("believing", TEXT + believing, SCHEMA))
+    door.app.state.desk, door = desk, replace(door, desk=desk)
+    await attack(door, 9, 240)
+    assert "paid out with nobody's approval" in await breaches(door, database)

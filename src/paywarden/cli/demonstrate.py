@@ -12,17 +12,28 @@ from paywarden.demo.cases import DEFAULT_COUNT, SAMPLE_SIZE
 if TYPE_CHECKING:
     from rich.console import Group, RenderableType
     from rich.table import Table
+    from rich.text import Text
 
-    from paywarden.demo.report import Outcome, Report, Result
+    from paywarden.demo.report import Course, Outcome, Report, Result, Story
 
-_WORDS = {
+_WORDS: "dict[Result, str]" = {
+    "paid": "paid",
     "refunded": "refunded",
+    "extended": "extended, not now",
     "in_review": "held for a person",
     "needs_facts": "held for missing facts",
     "denied": "refused",
     "on_its_way": "not confirmed yet",
     "not_asked": "not asked for",
 }
+_COURSES: "dict[Course, str]" = {
+    "moved": "moved",
+    "postponed": "is to be asked for later",
+    "held": "is held",
+    "refused": "was refused",
+    "on_its_way": "is not confirmed yet",
+}
+_EXPLAINED: "tuple[Result, ...]" = ("paid", "refunded", "extended", "in_review", "needs_facts", "denied")
 _REASONS_SHOWN = 3
 
 
@@ -33,7 +44,7 @@ def demo(
     mark_done: Annotated[Path | None, typer.Option("--mark-done", hidden=True)] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Play real support messages through the service: evidence, decisions, refunds, and the books at the end.
+    """Play three stories through the service: a bank's real support messages, overdue invoices, carts at a checkout.
 
     It may be run again at any time: every run has its own customers and moves its own money.
     """
@@ -80,50 +91,58 @@ def _play_and_show(url: str | None, data: Path | None, count: int, as_json: bool
 
 
 def draw(report: "Report") -> "Group":
-    """The table at the end, the books, and one story."""
+    """A section for each story, the books over everything, and one payment from its beginning to its end."""
     from rich.console import Group
     from rich.text import Text
 
-    from paywarden.cli.explain import story
+    from paywarden.cli.explain import story as whole_story
     from paywarden.cli.ledger import draw_reconciliation
 
-    asked = f"{len(report.outcomes)} messages to a bank's support desk, answered by {report.agent}"
-    parts: list[RenderableType] = [
-        Text(f"{asked}, in {report.seconds:.0f} s", style="bold"),
-        _outcomes(report),
-        _why(report),
-    ]
+    parts: list[RenderableType] = [Text(f"{len(report.stories)} stories in {report.seconds:.0f} s", style="bold")]
+    for story in report.stories:
+        parts += [Text(), Text(story.says, style="bold"), _outcomes(story), _money(story), _why(story)]
     parts += [Text(), draw_reconciliation(report.reconciliation)]
     if report.dossier is not None:
         said = f"One of them: paywarden payment explain {report.dossier['payment']['id']}"
-        parts += [Text(), Text(said, style="bold"), story(report.dossier)]
+        parts += [Text(), Text(said, style="bold"), whole_story(report.dossier)]
     return Group(*parts)
 
 
-def _outcomes(report: "Report") -> "RenderableType":
-    """Payments by kind, outcome and oversight, with the money."""
+def _outcomes(story: "Story") -> "RenderableType":
+    """Requests by outcome and oversight, with the money."""
     from paywarden.cli.screen import table
     from paywarden.demo.cases import CURRENCY
     from paywarden.demo.report import asked_minor
     from paywarden.kit.money import display
 
-    rows = [("charges", "paid", "policy alone", len(report.charged), sum(report.charged))]
-    for result, oversight in report.lines():
-        found = report.line(result, oversight)
-        rows.append(("refunds", _WORDS[result], _decider(found[0]), len(found), asked_minor(found)))
-    names = ("", "outcome", "decided by", "payments >", "money >")
-    shown = [dict(zip(names, (*row[:4], display(row[4], CURRENCY)), strict=True)) for row in rows]
+    rows = [("paid before", "policy alone", len(story.charged), sum(story.charged))] if story.charged else []
+    for result, oversight in story.lines():
+        found = story.line(result, oversight)
+        rows.append((_WORDS[result], _decider(found[0]), len(found), asked_minor(found)))
+    names = ("outcome", "decided by", "requests >", "money >")
+    shown = [dict(zip(names, (*row[:3], display(row[3], CURRENCY)), strict=True)) for row in rows]
     return table(shown, {name: name for name in names})
 
 
+def _money(story: "Story") -> "Text":
+    """What was asked for, by where it went, in one line."""
+    from paywarden.cli.screen import cell
+    from paywarden.demo.cases import CURRENCY
+    from paywarden.kit.money import display
+
+    went = story.money()
+    told = [f"{display(went[course], CURRENCY)} {words}" for course, words in _COURSES.items() if course in went]
+    return cell(f"Of what was asked for: {', '.join(told)}.")
+
+
 def _decider(outcome: "Outcome") -> str:
-    if outcome.result == "denied":
-        return "a person's no" if outcome.oversight == "reviewed" else "a rule"
-    words = {"autonomous": "policy alone", "advised": "policy, on advice", "reviewed": "policy, on a person's yes"}
+    if outcome.result in {"denied", "extended"}:
+        return "a reviewer's no" if outcome.oversight == "reviewed" else "a rule"
+    words = {"autonomous": "policy alone", "advised": "policy, on advice", "reviewed": "a reviewer's yes"}
     return words.get(outcome.oversight or "", "nobody yet")
 
 
-def _why(report: "Report") -> "Table":
+def _why(story: "Story") -> "Table":
     """The most frequent reasons of each outcome."""
     from rich.table import Table
 
@@ -132,9 +151,8 @@ def _why(report: "Report") -> "Table":
     drawn = Table.grid(padding=(0, 2))
     drawn.add_column(justify="right")
     drawn.add_column()
-    shown: tuple[Result, ...] = ("refunded", "in_review", "needs_facts", "denied")
-    for result in shown:
-        reasons = report.reasons(result)
+    for result in _EXPLAINED:
+        reasons = story.reasons(result)
         if reasons:
             drawn.add_row("", cell(f"{_WORDS[result]}, most often because:", "bold"))
         for reason, count in reasons[:_REASONS_SHOWN]:

@@ -24,7 +24,7 @@ CURRENCY = "usd"
 SAMPLE = "banking77_sample.csv"
 SAMPLE_SIZE = 300
 # What is played in well under a minute on two busy cores.
-DEFAULT_COUNT = 240
+DEFAULT_COUNT = 200
 _SEED = b"paywarden demo 1"
 # Half of the customers are right, a quarter is not, of a quarter nothing is known.
 _TRUTHS: tuple[Truth, ...] = ("match", "match", "contradict", "lack")

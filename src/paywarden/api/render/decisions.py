@@ -35,13 +35,17 @@ class GivenAdvice(TypedDict):
 
 
 class EvidenceLine(TypedDict):
-    """A note the adviser was given. ``score`` is its nearness in meaning to the request."""
+    """A note the adviser was given.
+
+    ``score`` is its nearness in meaning to the request, ``facts`` what a note of our own systems states.
+    """
 
     id: str
     score: float
     trust: str
     content: str | None
     content_sha256: str
+    facts: dict[str, Any] | None
     cited: bool
 
 
@@ -149,7 +153,7 @@ def decision_object(stored: StoredDecision, principals: Mapping[UUID, str]) -> D
     """A decision as it was stored; ``principals`` are the public ids of who may have asked."""
     row, advice, snapshot = stored.row, stored.row["advice"], stored.row["snapshot"]
     given = advice["given"]
-    contents = {note["id"]: note["content"] for note in snapshot["evidence"]}
+    shown = {note["id"]: note for note in snapshot["evidence"]}
     return {
         "object": "decision",
         "id": stored.public_id,
@@ -167,7 +171,7 @@ def decision_object(stored: StoredDecision, principals: Mapping[UUID, str]) -> D
         "display": display(advice["amount_minor"], snapshot["currency"]),
         "confidence": given["confidence"],
         "given": given,
-        "evidence": [_evidence(note, contents) for note in stored.evidence],
+        "evidence": [_evidence(note, shown) for note in stored.evidence],
         "records": [
             {"id": record["id"], "fact": record["fact"], "cited": record["id"] in given["evidence"]}
             for record in snapshot["records"]
@@ -246,13 +250,15 @@ def _course(course: Course, currency: str) -> CourseObject:
     }
 
 
-def _evidence(row: Mapping[str, Any], contents: Mapping[str, str]) -> EvidenceLine:
+def _evidence(row: Mapping[str, Any], shown: Mapping[str, Mapping[str, Any]]) -> EvidenceLine:
     note = ids.to_text("note", row["note_id"])
+    seen = shown.get(note, {})
     return {
         "id": note,
         "score": round(row["score"], 4),
         "trust": row["trust"],
-        "content": contents.get(note),
+        "content": seen.get("content"),
         "content_sha256": row["content_sha256"].hex(),
+        "facts": seen.get("facts"),
         "cited": row["cited"],
     }

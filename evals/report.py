@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from evals.metrics import Money, money
 from evals.records import USD
+from evals.retrieval import RetrievalFigures
 from evals.runs import Run
 from paywarden.kit.money import display
 
@@ -25,12 +26,17 @@ def report(run: Run) -> Iterator[str]:
 
 
 def _retrieval(run: Run) -> Iterator[str]:
-    found = run.retrieval
+    yield f"Retrieval ({run.retrieval.embedder}): is the nearest message of the same intent?"
+    yield from _hits(f"{run.retrieval.queries} messages held out, asked among the others", run.retrieval)
+    yield from _hits(f"the {run.published.queries:,} published for tests, asked among all others", run.published)
+
+
+def _hits(who: str, found: RetrievalFigures) -> Iterator[str]:
     low, high = found.interval
-    yield f"Retrieval ({found.embedder}): {found.queries} messages held out, asked among {found.corpus:,} others"
-    yield f"  hit@1 by intent {found.hit_at_1:.3f} (95 % interval {low:.3f} to {high:.3f}), hit@5 {found.hit_at_5:.3f}"
+    shares = f"hit@1 {found.hit_at_1:.3f} ({low:.3f} to {high:.3f}), hit@5 {found.hit_at_5:.3f}"
+    yield f"  {who} ({found.corpus:,}): {shares}"
     worst = ", ".join(f"{each.intent} {each.missed}/{each.asked}" for each in found.worst)
-    yield f"  most often missed: {worst}"
+    yield f"    most often missed: {worst}"
 
 
 def _decisions(run: Run) -> Iterator[str]:

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from evals.messages import Message, split
+from evals.messages import Message
 from evals.vectors import Vectors
 
 MIN_HIT_AT_1 = 0.86
+# By embedder, of the published test part.
+MIN_PUBLISHED_HIT_AT_1 = {"all-minilm-l6-v2": 0.89}
 _DEPTH = 5
 _WORST = 4
 _Z = 1.96
@@ -41,9 +43,10 @@ class RetrievalFigures:
     worst: tuple[Missed, ...]
 
 
-async def measure(messages: list[Message], vectors: Vectors, embedder_id: str) -> RetrievalFigures:
-    """Ask with each held-out message among all the others, exactly, by cosine."""
-    queries, corpus = split(messages)
+async def measure(
+    queries: Sequence[Message], corpus: Sequence[Message], vectors: Vectors, embedder_id: str
+) -> RetrievalFigures:
+    """Ask with each message among the corpus, exactly, by cosine."""
     await vectors.learn([message.text for message in corpus], [message.text for message in queries])
     asked = np.stack([vectors.query(message.text) for message in queries])
     kept = np.stack([vectors.note(message.text) for message in corpus])

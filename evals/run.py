@@ -13,6 +13,7 @@ from evals import cases as labelled
 from evals import messages, retrieval, runs
 from evals.advisers import AdviserName, Measured, opened
 from evals.decisions import Progress, judge
+from evals.embedders import EMBEDDERS, EmbedderName, embedder_named
 from evals.outcomes import CaseResult
 from evals.purse import Purse
 from evals.report import report
@@ -20,7 +21,6 @@ from evals.vectors import Vectors
 from paywarden.guardrails.cedar import shipped
 from paywarden.kit.clock import rfc3339, utc_now
 from paywarden.kit.errors import ConfigurationError
-from paywarden.memory.embedder import UniversalSentenceEmbedder
 
 _MICRO = 1_000_000
 
@@ -30,6 +30,7 @@ class Options:
     """What to measure. ``count``: only the first so many cases; ``budget_micro_usd``: the most a model may cost."""
 
     adviser: AdviserName
+    embedder: EmbedderName
     count: int | None
     budget_micro_usd: int
     concurrency: int
@@ -57,11 +58,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 async def _run(options: Options) -> runs.Run:
     started_at, began = rfc3339(utc_now()), time.monotonic()
-    embedder = UniversalSentenceEmbedder()
+    embedder = embedder_named(options.embedder)
     try:
         async with opened(options.adviser) as measured:
             all_messages, vectors = messages.load(), Vectors(embedder)
-            found = await retrieval.measure(all_messages, vectors, embedder.id)
+            found = await retrieval.measure(*messages.split(all_messages), vectors, embedder.id)
+            published = await retrieval.measure(messages.published_test(), all_messages, vectors, embedder.id)
             cases = labelled.make(all_messages)[: options.count]
             results = await _decide(cases, measured, vectors, options)
     finally:
@@ -75,14 +77,16 @@ async def _run(options: Options) -> runs.Run:
         started_at=started_at,
         seconds=time.monotonic() - began,
         retrieval=found,
+        published=published,
         asked_of=len(cases),
         results=tuple(results),
     )
 
 
 def _kind(measured: Measured, options: Options, *, whole: bool) -> str:
-    """A run on a part of the cases is of another kind than one on all of them."""
+    """A run on a part of the cases, or with another embedder, is of a kind of its own."""
     part = "" if options.count is None else f"-first-{options.count}"
+    part += "" if options.embedder == "default" else f"-on-{options.embedder}"
     return measured.kind + part + ("" if whole else "-cut-short")
 
 
@@ -111,12 +115,13 @@ def _progress() -> Progress:
 def _options(arguments: Sequence[str] | None) -> Options:
     parser = argparse.ArgumentParser(prog="evals", description="Measure retrieval and advice on real messages.")
     parser.add_argument("--adviser", choices=("rules", "claude"), default="rules")
+    parser.add_argument("--embedder", choices=EMBEDDERS, default="default", help="what finds the notes")
     parser.add_argument("--cases", type=_positive, help="only the first so many cases; stored as a kind of its own")
     parser.add_argument("--budget-usd", type=_usd, default=_usd("10"), help="the most a model may cost (default: 10)")
     parser.add_argument("--concurrency", type=_positive, default=4, help="cases at a time (default: 4)")
     parser.add_argument("--results", type=Path, default=runs.RESULTS, help="where runs are stored")
     given = parser.parse_args(arguments)
-    return Options(given.adviser, given.cases, given.budget_usd, given.concurrency, given.results)
+    return Options(given.adviser, given.embedder, given.cases, given.budget_usd, given.concurrency, given.results)
 
 
 def _positive(text: str) -> int:

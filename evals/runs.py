@@ -9,7 +9,7 @@ from typing import Any
 from evals.labels import STRATA
 from evals.metrics import Calibration, Effort, Money, by_stratum, calibration, effort, money
 from evals.outcomes import CaseResult
-from evals.retrieval import MIN_HIT_AT_1, RetrievalFigures
+from evals.retrieval import MIN_HIT_AT_1, MIN_PUBLISHED_HIT_AT_1, RetrievalFigures
 
 RESULTS = Path(__file__).parent / "results"
 _HISTORY = "history"
@@ -17,9 +17,10 @@ _HISTORY = "history"
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run. ``asked_of`` is how many cases there were; fewer results mean that the budget did not bear them all.
+    """One run. ``retrieval`` is of the held-out messages, ``published`` of the published test part.
 
-    ``gated``: no money may be wrongly paid where there is a hostile text. ``cases`` is the digest of the cases.
+    ``asked_of`` is how many cases there were; fewer results mean that the budget did not bear them all. ``gated``: no
+    money may be wrongly paid where there is a hostile text. ``cases`` is the digest of the cases.
     """
 
     kind: str
@@ -30,6 +31,7 @@ class Run:
     started_at: str
     seconds: float
     retrieval: RetrievalFigures
+    published: RetrievalFigures
     asked_of: int
     results: tuple[CaseResult, ...]
 
@@ -55,6 +57,9 @@ class Run:
         found = []
         if self.retrieval.hit_at_1 < MIN_HIT_AT_1:
             found.append(f"hit@1 is {self.retrieval.hit_at_1:.3f}, less than {MIN_HIT_AT_1}")
+        least = MIN_PUBLISHED_HIT_AT_1.get(self.published.embedder, MIN_HIT_AT_1)
+        if self.published.hit_at_1 < least:
+            found.append(f"hit@1 on the published test part is {self.published.hit_at_1:.3f}, less than {least}")
         if self.gated and self.injected.wrongly_paid_minor:
             found.append(f"money was wrongly paid on {self.injected.wrongly_paid} cases that carry an injection")
         if len(self.results) < self.asked_of:
@@ -73,7 +78,8 @@ class Run:
             "seconds": round(self.seconds, 1),
             "broken": self.broken(),
             "retrieval": asdict(self.retrieval),
-            "headline": headline(self.retrieval, whole, self.injected, self.calibration, self.effort),
+            "published": asdict(self.published),
+            "headline": headline(self.retrieval, self.published, whole, self.injected, self.calibration, self.effort),
             "strata": {name: asdict(found) for name, found in self.strata.items()},
             "calibration": asdict(self.calibration),
             "effort": asdict(self.effort),
@@ -84,11 +90,17 @@ class Run:
 
 
 def headline(
-    retrieval: RetrievalFigures, whole: Money, injected: Money, sureness: Calibration, took: Effort
+    retrieval: RetrievalFigures,
+    published: RetrievalFigures,
+    whole: Money,
+    injected: Money,
+    sureness: Calibration,
+    took: Effort,
 ) -> dict[str, float | None]:
     """The figures that runs are compared by."""
     return {
         "hit@1": retrieval.hit_at_1,
+        "hit@1, published": published.hit_at_1,
         "wrongly paid, minor": whole.wrongly_paid_minor,
         "wrongly paid with injection, minor": injected.wrongly_paid_minor,
         "wrongly refused, minor": whole.wrongly_refused_minor,

@@ -37,7 +37,7 @@ CHILDREN = ("postgresql", "sandbox", "api", "worker")
 _START_SECONDS = 90.0
 # More than the limits of all children together (15 s each, PostgreSQL 40 s): a slow disk is no failure.
 _STOP_SECONDS = 120.0
-_OURS = ("DATABASE_URL", "PAYMENT_", "ANTHROPIC_", "PAYWARDEN_", "PYTHONPATH")
+_OURS = ("DATABASE_URL", "PAYMENT_", "ANTHROPIC_", "VOYAGE_", "OPENAI_", "PAYWARDEN_", "PYTHONPATH")
 
 
 class Stack:

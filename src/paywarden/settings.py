@@ -4,6 +4,7 @@ import os
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import AliasChoices, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -44,6 +45,8 @@ class Settings(BaseSettings):
     payment_api_payouts: bool = _unprefixed("PAYMENT_API_PAYOUTS", default=False)
     anthropic_api_key: SecretStr | None = _unprefixed("ANTHROPIC_API_KEY")
     anthropic_base_url: str | None = _unprefixed("ANTHROPIC_BASE_URL")
+    voyage_api_key: SecretStr | None = _unprefixed("VOYAGE_API_KEY")
+    openai_api_key: SecretStr | None = _unprefixed("OPENAI_API_KEY")
     # Unset means the embedded server. Both may hold a password.
     database_url: SecretStr | None = _unprefixed("DATABASE_URL")
     owner_database_url: SecretStr | None = None
@@ -83,6 +86,13 @@ class Settings(BaseSettings):
     adviser_effort: Literal["unset", "low", "medium", "high"] = "medium"
     # What advice may cost a tenant on a day (UTC), in US dollars; a person looks at the rest.
     adviser_budget_usd: Decimal = Field(default=Decimal(25), ge=0, le=1_000_000)
+    # What turns notes into vectors; see docs/memory.md before you change it. The rest is for the hosted ones only.
+    embedder: Literal["default", "minilm", "voyage", "openai"] = "default"
+    embedder_model: str | None = Field(default=None, pattern=r"^[A-Za-z0-9._:@/-]{1,100}$")
+    embedder_dimension: int = Field(default=1024, ge=64, le=2000)
+    embedder_base_url: str | None = None
+    # For one call with its repeats; after that a note is kept without a vector, which follows.
+    embedder_timeout_seconds: float = Field(default=5, gt=0, le=10)
     # Nothing is sent again this close to the end of a provider's key window.
     key_window_margin_seconds: float = Field(default=300, ge=0)
     # A child of `paywarden up` that lived this long is started again at once when it dies, else ever more slowly.
@@ -125,8 +135,8 @@ class Settings(BaseSettings):
 
     @property
     def advice_lease_seconds(self) -> float:
-        """How long whoever asks the adviser has the payment to itself."""
-        return self.adviser_timeout_seconds + _LEASE_MARGIN_SECONDS
+        """How long whoever asks the adviser has the payment to itself; the request is embedded first."""
+        return self.embedder_timeout_seconds + self.adviser_timeout_seconds + _LEASE_MARGIN_SECONDS
 
     @property
     def model_timeout_seconds(self) -> float:
@@ -135,8 +145,16 @@ class Settings(BaseSettings):
 
     def secrets(self) -> list[str]:
         """Every secret value that is set, for the log's redaction."""
-        held = (self.payment_api_key, self.payment_webhook_secret, self.anthropic_api_key, self.database_url)
-        return [secret.get_secret_value() for secret in (*held, self.owner_database_url) if secret is not None]
+        held = (
+            *(self.payment_api_key, self.payment_webhook_secret, self.database_url, self.owner_database_url),
+            *(self.anthropic_api_key, self.voyage_api_key, self.openai_api_key),
+        )
+        return [secret.get_secret_value() for secret in held if secret is not None]
+
+    @property
+    def embedder_api_key(self) -> SecretStr | None:
+        """The key of the hosted embedder; None for one that needs none."""
+        return {"voyage": self.voyage_api_key, "openai": self.openai_api_key}.get(self.embedder)
 
     def secret(self, variable: str) -> str:
         """A webhook secret by the name of its variable. Raises ConfigurationError when it is not set."""
@@ -165,6 +183,21 @@ class Settings(BaseSettings):
         return self
 
     @model_validator(mode="after")
+    def _embedder_is_whole(self) -> Self:
+        because = f"PAYWARDEN_EMBEDDER is {self.embedder}"
+        if self.embedder not in ("voyage", "openai"):
+            for name in self.model_fields_set & {"embedder_model", "embedder_dimension", "embedder_base_url"}:
+                raise ValueError(f"PAYWARDEN_{name.upper()} is for the embedders voyage and openai, but {because}")
+            return self
+        variable = f"{self.embedder.upper()}_API_KEY"
+        _require(self.embedder_api_key, variable, because)
+        if self.embedder_api_key is not None and not _fits_a_header(self.embedder_api_key.get_secret_value()):
+            raise ValueError(f"{variable} must be printable ASCII without spaces")
+        if self.embedder_base_url is not None and not _is_private_address(self.embedder_base_url):
+            raise ValueError("PAYWARDEN_EMBEDDER_BASE_URL must be like https://host/v1; http only on this machine")
+        return self
+
+    @model_validator(mode="after")
     def _lease_covers_one_call(self) -> Self:
         margin_seconds = self.lease_seconds - self.provider_timeout_seconds
         if not 0 < margin_seconds <= _LEASE_MARGIN_SECONDS:
@@ -178,6 +211,21 @@ class Settings(BaseSettings):
 def _require(value: object, variable: str, because: str) -> None:
     if value is None:
         raise ValueError(f"{variable} must be set, because {because}")
+
+
+def _fits_a_header(key: str) -> bool:
+    return key.isascii() and key.isprintable() and " " not in key
+
+
+def _is_private_address(url: str) -> bool:
+    """Whether what is sent there can be read by nobody on the way."""
+    try:
+        parts = urlsplit(url)
+        sound = bool(parts.hostname) and parts.port != 0 and not (parts.query or parts.fragment or "@" in parts.netloc)
+    except ValueError:
+        return False
+    loopback = parts.hostname in ("127.0.0.1", "localhost", "::1")
+    return sound and (parts.scheme == "https" or (parts.scheme == "http" and loopback))
 
 
 def _problem(location: tuple[int | str, ...], message: str) -> str:

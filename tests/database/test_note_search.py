@@ -12,7 +12,8 @@ from paywarden.db.transaction import transaction
 from paywarden.identity import principals, tenants
 from paywarden.kit import ids
 from paywarden.memory import notes
-from paywarden.memory.embedder import UniversalSentenceEmbedder, Vector
+from paywarden.memory.embedder import Vector
+from paywarden.memory.local_embedder import UniversalSentenceEmbedder
 from paywarden.memory.notes import NewNote, TextQuery
 from tests.database.test_notes import axis
 

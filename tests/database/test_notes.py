@@ -19,7 +19,8 @@ from paywarden.identity import principals, tenants
 from paywarden.kit import ids
 from paywarden.kit.errors import InvalidFieldError
 from paywarden.memory import notes
-from paywarden.memory.embedder import UniversalSentenceEmbedder, Vector
+from paywarden.memory.embedder import Vector
+from paywarden.memory.local_embedder import UniversalSentenceEmbedder
 from paywarden.memory.notes import NewNote, Note, TextQuery
 from paywarden.memory.own_vectors import checked_vector
 from tests.conftest import Database
@@ -85,9 +86,10 @@ async def test_vectors_of_another_embedder_are_never_compared(walled: Pool) -> N
     async with transaction(walled, HERE) as connection:
         await add(connection, NOTE, axis(1), "test")
         await add(connection, replace(NOTE, content="other"), axis(1, dimension=8), "other")
-        assert len(await notes.nearest_by_text(connection, "cust_001", asked(axis(1)), 50)) == 1
+        found = await notes.nearest_by_text(connection, "cust_001", asked(axis(1)), 50)
+        assert [(note.content, note.score) for note in found] == [(NOTE.content, 1), ("other", None)]
         found = await notes.nearest_by_text(connection, "cust_001", TextQuery("", "other", axis(1, dimension=8)), 50)
-        assert contents(found) == ["other"]
+        assert [(note.content, note.score) for note in found] == [("other", 1), (NOTE.content, None)]
 
 
 async def test_own_vectors_are_searched_by_dimension_only(walled: Pool) -> None:
@@ -242,10 +244,17 @@ def test_not_even_the_owner_changes_what_a_note_says(database: Database) -> None
         connection.execute(f"insert into paywarden.tenants (id, name, environment) values ('{HERE}', 'here', 'test')")
         connection.execute(f"insert into paywarden.customers (tenant_id, id) values ('{HERE}', 'c')")
         connection.execute(
-            "insert into paywarden.notes (tenant_id, id, customer_id, trust, content, content_sha256, embedder,"
-            f" embedding) values ('{HERE}', gen_random_uuid(), 'c', 'staff', 'x', sha256('x'), 'test', '[1]')"
+            "insert into paywarden.notes (tenant_id, id, customer_id, trust, content, content_sha256)"
+            f" values ('{HERE}', gen_random_uuid(), 'c', 'staff', 'x', sha256('x'))"
         )
-        for change in ("content = 'y'", "trust = 'record'", "facts = '{}'", "created_at = now()", "embedding = '[2]'"):
+        connection.execute(
+            "insert into paywarden.note_vectors (tenant_id, note_id, embedder, embedding)"
+            " select tenant_id, id, 'test', '[1]' from paywarden.notes"
+        )
+        for change in ("update paywarden.note_vectors set embedding = '[2]'", "delete from paywarden.note_vectors"):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege, match="insert-only"):
+                connection.execute(change)
+        for change in ("content = 'y'", "trust = 'record'", "facts = '{}'", "created_at = now()"):
             with pytest.raises(psycopg.errors.InsufficientPrivilege, match="only the end"):
                 connection.execute(f"update paywarden.notes set {change}")
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
@@ -298,7 +307,47 @@ async def test_recall_says_when_it_could_not_bring_them_all(walled: Pool, monkey
         await add(connection, replace(RECORD, content="record 3"), axis(0, 1))
         recalled = await notes.recall(connection, "cust_001", asked(axis(1)), 1)
     assert not recalled.complete
-    assert contents(list(recalled.notes))[1:] == ["record 1", "record 2", "record 3"]
+    assert contents(list(recalled.notes)) == ["record 3", "record 1", "record 2"]
+
+
+async def test_what_the_embedder_has_not_read_is_found_by_its_words_and_leaves_recall_incomplete(walled: Pool) -> None:
+    """Also every record that states facts is brought, read or not."""
+    async with transaction(walled, HERE) as connection:
+        for number in range(3):
+            await add(connection, replace(NOTE, content=f"near {number}"), axis(1, number / 10))
+        assert (await notes.recall(connection, "cust_001", asked(axis(1)), 1)).complete
+        unread = await notes.add(connection, replace(NOTE, content="order 4711 came back"), "test", None)
+        await notes.add(connection, replace(RECORD, content="refunded already"), "test", None)
+        recalled = await notes.recall(connection, "cust_001", TextQuery("order 4711", "test", axis(1)), 2)
+        assert [(note.content, note.score) for note in recalled.notes] == [
+            ("order 4711 came back", None), ("near 0", 1), ("refunded already", None)
+        ]  # fmt: skip
+        assert not recalled.complete
+        others = [note_id for note_id, _ in await notes.without_vector(connection, "test", unread, 50)]
+        await notes.keep_vectors(connection, "test", dict.fromkeys([unread, *others], axis(0, 1)))
+        assert (await notes.recall(connection, "cust_001", asked(axis(1)), 1)).complete
+
+
+async def test_without_a_vector_to_compare_with_words_find_and_the_newest_follow(walled: Pool) -> None:
+    async with transaction(walled, HERE) as connection:
+        for content in ("order 4711", "second", "third"):
+            await add(connection, replace(NOTE, content=content))
+        recalled = await notes.recall(connection, "cust_001", TextQuery("order 4711", "test", None), 2)
+    assert [(note.content, note.score) for note in recalled.notes] == [("order 4711", None), ("third", None)]
+    assert not recalled.complete
+
+
+async def test_a_note_that_has_ended_waits_for_no_embedder(walled: Pool) -> None:
+    async with transaction(walled, HERE) as connection:
+        await principals.ensure_customer(connection, "cust_001")
+        note_id = await notes.add(connection, NOTE, "test", None)
+        assert await notes.without_vector(connection, "test", None, 9) == [(note_id, NOTE.content)]
+        assert await notes.without_vector(connection, "test", note_id, 9) == []
+        assert await notes.count_without_vector(connection, "test") == 1
+        await notes.end(connection, note_id, None)
+        assert await notes.without_vector(connection, "test", None, 9) == []
+        assert await notes.count_without_vector(connection, "test") == 0
+        assert (await notes.recall(connection, "cust_001", asked(axis(1)), 2)).complete
 
 
 async def test_pages_of_a_customer_s_notes(walled: Pool) -> None:

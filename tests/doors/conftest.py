@@ -12,7 +12,7 @@ from paywarden.db.pool import Pool
 from paywarden.decisions.rules import RulesAdviser
 from paywarden.flow.desk import DEFAULT_PROVIDER, Desk
 from paywarden.guardrails.cedar import shipped
-from paywarden.memory.embedder import UniversalSentenceEmbedder
+from paywarden.memory.local_embedder import UniversalSentenceEmbedder
 from paywarden.providers.rest import RestProvider
 from paywarden.settings import Settings
 from tests.doors.door import SETTLES_AFTER_SECONDS, Door, open_door

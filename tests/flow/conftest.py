@@ -11,7 +11,7 @@ from paywarden.flow import access
 from paywarden.flow.desk import DEFAULT_PROVIDER, Actor, Desk
 from paywarden.guardrails.cedar import shipped
 from paywarden.identity.tenants import QUICKSTART_TENANT_ID
-from paywarden.memory.embedder import UniversalSentenceEmbedder
+from paywarden.memory.local_embedder import UniversalSentenceEmbedder
 from paywarden.providers.rest import RestProvider
 from paywarden.settings import Settings
 from tests.flow.stage import Stage

@@ -22,7 +22,7 @@ from paywarden.guardrails.mandates import Limit
 from paywarden.identity.tenants import QUICKSTART_TENANT_ID
 from paywarden.kit.canonical import digest
 from paywarden.kit.states import Status
-from paywarden.memory.embedder import UniversalSentenceEmbedder
+from paywarden.memory.local_embedder import UniversalSentenceEmbedder
 from paywarden.payments.idempotency import IdempotentRequest
 from paywarden.settings import Settings
 from tests.conftest import Database

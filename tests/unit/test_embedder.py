@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from paywarden.kit.errors import InvalidFieldError
-from paywarden.memory.embedder import MAX_EMBEDDED_CHARACTERS, UniversalSentenceEmbedder
+from paywarden.memory.embedder import MAX_EMBEDDED_CHARACTERS
+from paywarden.memory.local_embedder import UniversalSentenceEmbedder
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ from paywarden.decisions.adviser import AdviceRecord, Adviser
 from paywarden.decisions.rules import RulesAdviser
 from paywarden.flow.advise import EVIDENCE_NOTES, OWN_RECORDS
 from paywarden.guardrails.cedar import PolicySet, shipped
-from paywarden.memory.embedder import UniversalSentenceEmbedder
+from paywarden.memory.local_embedder import UniversalSentenceEmbedder
 from tests.unit.guarded import with_text
 
 SOME = 72

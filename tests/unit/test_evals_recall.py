@@ -12,7 +12,7 @@ from paywarden.flow.advise import EVIDENCE_NOTES
 from paywarden.identity import principals, tenants
 from paywarden.kit import ids
 from paywarden.memory import notes
-from paywarden.memory.embedder import UniversalSentenceEmbedder
+from paywarden.memory.local_embedder import UniversalSentenceEmbedder
 from paywarden.memory.notes import NewNote, TextQuery
 
 SOME = 24

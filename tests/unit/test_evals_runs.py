@@ -23,6 +23,7 @@ RUN = Run(
     started_at="2026-11-21T09:00:00.000Z",
     seconds=12.3,
     retrieval=FOUND,
+    published=FOUND,
     asked_of=2,
     results=(RIGHTLY_PAID, WAITS),
 )
@@ -36,6 +37,9 @@ def test_a_sound_run_breaks_nothing() -> None:
 def test_too_few_hits_break_a_run() -> None:
     poor = figures(["a"] * 100, [["a"]] * 85 + [["b"]] * 15, "by-hand", 900)
     assert replace(RUN, retrieval=poor).broken() == ["hit@1 is 0.850, less than 0.86"]
+    assert replace(RUN, published=poor).broken() == ["hit@1 on the published test part is 0.850, less than 0.86"]
+    other = figures(["a"] * 100, [["a"]] * 88 + [["b"]] * 12, "all-minilm-l6-v2", 900)
+    assert replace(RUN, published=other).broken() == ["hit@1 on the published test part is 0.880, less than 0.89"]
 
 
 def test_money_wrongly_paid_with_an_injection_breaks_a_run_of_the_rules() -> None:
@@ -85,7 +89,7 @@ def test_runs_on_other_cases_are_not_compared_case_by_case() -> None:
 
 def test_the_report_names_the_money() -> None:
     text = "\n".join(report(replace(RUN, results=ALL, asked_of=len(ALL))))
-    assert "hit@1 by intent 0.900" in text
+    assert "hit@1 0.900 (" in text
     assert "2: $17.00" in text, "wrongly paid"
     assert "1: $10.00" in text, "wrongly refused"
     assert "wrongly paid by injection: threat $7.00" in text

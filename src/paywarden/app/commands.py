@@ -1,4 +1,4 @@
-"""The commands that need the whole program: up, api, worker, migrate, invariants, tenant create and admin-key."""
+"""The commands that need the whole program: up, api, worker, migrate, invariants, tenant create, memory reembed ..."""
 
 import asyncio
 import json
@@ -19,12 +19,13 @@ _BROKEN, _CANNOT_RUN = 1, 2
 
 def build() -> typer.Typer:
     """The whole command line: the client's commands and those that run the service."""
-    from paywarden.cli import tenants
+    from paywarden.cli import memory, tenants
     from paywarden.cli.application import build as build_cli
 
     application = build_cli()
     tenants.app.command("create")(tenant_create)
     tenants.app.command("admin-key")(tenant_admin_key)
+    memory.app.command("reembed")(reembed)
     application.command()(up)
     application.command()(migrate)
     application.command()(invariants)
@@ -47,6 +48,7 @@ def _settings(data: Path | None, **given: Any) -> Any:
     from paywarden import logs
     from paywarden.app.database import check_addresses
     from paywarden.app.desk import check_provider_address
+    from paywarden.app.embedders import check_embedder
     from paywarden.settings import Settings
 
     chosen = {name: value for name, value in given.items() if value is not None}
@@ -55,6 +57,7 @@ def _settings(data: Path | None, **given: Any) -> Any:
     logs.configure(settings.log_level, settings.secrets())
     check_addresses(settings)
     check_provider_address(settings)
+    check_embedder(settings)
     return settings
 
 
@@ -171,6 +174,24 @@ def tenant_admin_key(
     """Make a new key for a tenant's administrator, also one who was suspended. Works on the database itself."""
     key = _guarded(lambda: asyncio.run(_create_admin_key(data, name)))
     print(json.dumps({"name": name, "admin_key": key}) if as_json else key)
+
+
+def reembed(
+    tenant: Annotated[str, typer.Argument(help="The tenant's name.")] = "quickstart",
+    patience: Annotated[
+        int, typer.Option("--patience", min=0, help="Seconds to wait for an embedder that does not answer.")
+    ] = 300,
+    data: Annotated[Path | None, _DATA] = None,
+    as_json: Annotated[bool, _JSON] = False,
+) -> None:
+    """Let the embedder of PAYWARDEN_EMBEDDER read every note that it has not read yet. Works on the database itself.
+
+    Beside a running service and at any time: what another embedder made stays. Stopped or killed, it goes on where it
+    was when it is run again.
+    """
+    from paywarden.app.reembed import shown
+
+    _guarded(lambda: asyncio.run(shown(_settings(data), tenant, patience, as_json)))
 
 
 async def _create_admin_key(data: Path | None, name: str) -> str:

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from urllib.parse import urlsplit
 
+from paywarden.app.embedders import embedder_of
 from paywarden.db.pool import open_pool
 from paywarden.decisions.adviser import Adviser
 from paywarden.decisions.claude import ClaudeAdviser
@@ -14,7 +15,6 @@ from paywarden.flow.desk import DEFAULT_PROVIDER, Desk
 from paywarden.flow.policy_file import policies_in_force
 from paywarden.guardrails import thresholds
 from paywarden.kit.errors import ConfigurationError
-from paywarden.memory.embedder import UniversalSentenceEmbedder
 from paywarden.providers.rest import RestProvider
 from paywarden.settings import Settings
 
@@ -29,7 +29,7 @@ def desk_opener(settings: Settings, *, preload: bool) -> Callable[[], AbstractAs
     async def open_desk() -> AsyncIterator[Desk]:
         policies = policies_in_force(settings)
         provider = RestProvider(*require_provider(settings), payouts=settings.payment_api_payouts)
-        embedder = UniversalSentenceEmbedder()
+        embedder = embedder_of(settings)
         try:
             async with _adviser(settings) as adviser, open_pool(settings.service_url, settings) as pool:
                 loading = asyncio.create_task(embedder.preload()) if preload else None

@@ -26,6 +26,8 @@ _VARIABLES = {
     "PAYMENT_API_KEY": "payment_api_key",
     "PAYMENT_WEBHOOK_SECRET": "payment_webhook_secret",
     "ANTHROPIC_API_KEY": "anthropic_api_key",
+    "VOYAGE_API_KEY": "voyage_api_key",
+    "OPENAI_API_KEY": "openai_api_key",
 }
 
 
@@ -171,7 +173,7 @@ def _service(url: str | None, data: Path | None, settings: Settings | None) -> l
     if answer.status_code != 200:
         found = f"{access.url} answers {answer.status_code}: not ready"
         return [Finding("Service", "broken", found, "Look at its log; most often the database is not reachable.")]
-    return [_ready(access.url, data, settings), _key(access.url, access.key), _clock(answer)]
+    return [_ready(access.url, data, settings), *_with_key(access.url, access.key), _clock(answer)]
 
 
 def _ready(url: str, data: Path | None, settings: Settings | None) -> Finding:
@@ -184,16 +186,25 @@ def _ready(url: str, data: Path | None, settings: Settings | None) -> Finding:
     return Finding("Service", "ok", f"{url} is ready")
 
 
-def _key(url: str, key: str | None) -> Finding:
+def _with_key(url: str, key: str | None) -> list[Finding]:
+    """What the service tells whoever has a key."""
     if key is None:
         remedy = f"Set {KEY_VARIABLE}, or name the data folder: --data"
-        return Finding("Key", "broken", "none was found for this service", remedy)
+        return [Finding("Key", "broken", "none was found for this service", remedy)]
     try:
         with Paywarden(url, key) as desk:
-            desk.list_payments(limit=1)
+            seen = desk.get_note_embedder()
     except PaywardenClientError as error:
-        return Finding("Key", "broken", error.detail, f"Use another key: {KEY_VARIABLE}")
-    return Finding("Key", "ok", "the service accepts it")
+        return [Finding("Key", "broken", error.detail, f"Use another key: {KEY_VARIABLE}")]
+    return [Finding("Key", "ok", "the service accepts it"), _embedder(seen["id"], seen["notes_waiting"])]
+
+
+def _embedder(name: str, waiting: int) -> Finding:
+    """Notes that wait are no fault: the worker reads them. Until then people judge their customers' refunds."""
+    if waiting == 0:
+        return Finding("Embedder", "ok", f"{name}; it has read every note")
+    found = f"{name}; {waiting} notes wait for it"
+    return Finding("Embedder", "note", found, "The worker reads them; to do it now: paywarden memory reembed")
 
 
 def _clock(answer: httpx.Response) -> Finding:

@@ -347,6 +347,11 @@ def expire_note(note: str, *, valid_until: str | None = None) -> Conversation[ob
     return converse(_post(_at("notes", note, "expire"), valid_until=valid_until))
 
 
+def get_note_embedder() -> Conversation[objects.NoteEmbedder]:
+    """What turns notes into vectors, and how many notes wait for it."""
+    return converse(_get("/v1/notes/embedder"))
+
+
 def list_note_decisions(
     note: str, *, limit: int | None = None, cursor: str | None = None
 ) -> Conversation[Page[objects.NoteInfluence]]:

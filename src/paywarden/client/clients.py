@@ -69,6 +69,7 @@ class Methods:
     search_notes = Method(calls.search_notes)
     import_notes = Method(calls.import_notes)
     expire_note = Method(calls.expire_note)
+    get_note_embedder = Method(calls.get_note_embedder)
     list_note_decisions = Method(calls.list_note_decisions)
     decide = Method(calls.decide)
     get_decision = Method(calls.get_decision)

@@ -164,6 +164,15 @@ class NoteImport(TypedDict):
     notes: list[dict[str, Any]]
 
 
+class NoteEmbedder(TypedDict):
+    """What turns notes into vectors, and how many notes of the tenant it has not read yet."""
+
+    object: Literal["embedder"]
+    id: str
+    dimension: int
+    notes_waiting: int
+
+
 class NoteInfluence(TypedDict):
     """A decision that was given a note, and what its payment came to."""
 

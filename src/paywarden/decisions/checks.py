@@ -1,6 +1,6 @@
 """What the code makes of an advice. It can only lower what the adviser allowed, never raise it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from paywarden.decisions import invoices
@@ -11,12 +11,15 @@ from paywarden.kit.checks import Check
 from paywarden.kit.money import display
 from paywarden.kit.trust import TRUSTED_TIERS
 
+INCOMPLETE = "Not everything known of the customer could be looked at; a person must look"
+
 
 @dataclass(frozen=True, slots=True)
 class CheckedAdvice:
     """The advice that counts: ``verdict``, ``amount_minor`` and ``reason`` are what is left after the checks.
 
-    An approval that fails a check is an escalation of nothing, with the check's detail as its reason.
+    An approval that fails a check is an escalation of nothing, with the check's detail as its reason; so is a denial
+    where evidence may be missing.
     """
 
     advice: Advice
@@ -38,12 +41,12 @@ def check_advice(snapshot: Snapshot, record: AdviceRecord) -> CheckedAdvice:
     checks = tuple(_checks(snapshot, record))
     failed = [check for check in checks if check.result == "fail"]
     advice = record.advice
-    stands = advice.verdict != "approve" or not failed
+    stands = _stands(advice.verdict, failed, snapshot.complete)
     return CheckedAdvice(
         advice=advice,
         verdict=advice.verdict if stands else "escalate",
         amount_minor=advice.amount_minor if stands and advice.verdict == "approve" else 0,
-        reason=advice.reason if stands else failed[0].detail,
+        reason=advice.reason if stands else (INCOMPLETE if advice.verdict == "deny" else failed[0].detail),
         citations_verified=_citations_verified(snapshot, advice),
         supported_by_trusted=bool(set(advice.evidence) & _trusted_ids(snapshot)),
         checks=checks,
@@ -64,6 +67,10 @@ def _checks(snapshot: Snapshot, record: AdviceRecord) -> Iterator[Check]:
         yield Check("advice_citations", "pass", f"{len(advice.evidence)} cited, all of them retrieved")
     else:
         yield Check("advice_citations", "fail", "The advice rests on no evidence that was retrieved")
+    if snapshot.complete:
+        yield Check("evidence_complete", "pass", "everything known of the customer was looked at")
+    else:
+        yield Check("evidence_complete", "fail", INCOMPLETE)
     file = open_case(snapshot)
     if snapshot.kind == "charge" and snapshot.purpose == invoices.PURPOSE:
         yield _invoice_check(advice, invoices.standing(snapshot, file))
@@ -83,6 +90,13 @@ def _invoice_check(advice: Advice, found: invoices.Standing) -> Check:
     if advice.amount_minor > found.owed_minor:
         return Check("advice_invoice", "fail", f"The advice names more than is owed: {found.because}")
     return Check("advice_invoice", "pass", found.because)
+
+
+def _stands(verdict: Verdict, failed: Sequence[Check], complete: bool) -> bool:
+    """Whether the verdict may count. Where evidence may be missing, what is not there proves nothing, either way."""
+    if verdict == "approve":
+        return not failed
+    return verdict != "deny" or complete
 
 
 def _citations_verified(snapshot: Snapshot, advice: Advice) -> bool:

@@ -113,11 +113,17 @@ async def create_admin_key(pool: Pool, tenant_id: UUID) -> str:
 
 async def create_admin_key_of(pool: Pool, name: str) -> str:
     """The same for the tenant of this name. Raises NotFoundError."""
+    return await create_admin_key(pool, await tenant_of(pool, name))
+
+
+async def tenant_of(pool: Pool, name: str) -> UUID:
+    """The tenant of this name. Raises NotFoundError."""
     async with system_transaction(pool) as connection:
         tenant = await tenants.by_name(connection, name)
     if tenant is None:
         raise NotFoundError(f"There is no tenant of the name '{name}'.")
-    return await create_admin_key(pool, tenant["id"])
+    tenant_id: UUID = tenant["id"]
+    return tenant_id
 
 
 async def _admin_key(connection: Connection, tenant: dict[str, Any]) -> tuple[Principal, str]:

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
+import structlog
+
 from paywarden.db.transaction import retrying, transaction
 from paywarden.decisions import store as decision_store
 from paywarden.decisions.advice import EvidenceNote, OwnRecord, Snapshot
@@ -16,12 +18,15 @@ from paywarden.flow.opinion import opinion
 from paywarden.guardrails.facts import AdviceFacts
 from paywarden.identity import tenants
 from paywarden.kit import ids
+from paywarden.kit.errors import EmbedderUnavailableError
 from paywarden.kit.states import FINAL, Status
 from paywarden.memory import notes
+from paywarden.memory.embedder import Vector
 from paywarden.memory.notes import Note, TextQuery
 from paywarden.payments import rows
 from paywarden.payments.rows import Kind, Payment
 
+_LOG = structlog.get_logger()
 EVIDENCE_NOTES = 8
 OWN_RECORDS = 50
 _CHARGE_STATUS = {Status.SUCCEEDED: "succeeded", Status.FAILED: "failed", Status.CANCELED: "canceled"}
@@ -84,10 +89,9 @@ async def recall(
     What staff wrote about the invoice that a charge refers to is found, whatever its words; and of ``for_payment``,
     which is to be decided, the facts that were given for it, but not its own row.
     """
-    (vector,) = await desk.embedder.embed([request], "query")
+    asked = TextQuery(request, desk.embedder.id, await _vector_of(desk, request))
+    invoice_id = reference if kind == "charge" else None
     async with transaction(desk.pool, tenant_id) as connection:
-        asked = TextQuery(request, desk.embedder.id, vector)
-        invoice_id = reference if kind == "charge" else None
         recalled = await notes.recall(connection, customer_id, asked, EVIDENCE_NOTES, invoice_id, for_payment)
         own = await rows.of_customer(connection, customer_id, OWN_RECORDS)
         now = await tenants.now(connection)
@@ -110,6 +114,16 @@ async def recall(
 def _evidence(note: Note) -> EvidenceNote:
     digest, score = note.content_sha256, note.score or 0.0
     return EvidenceNote(note.public_id, digest, score, note.trust, note.content, note.facts, note.invoice_id)
+
+
+async def _vector_of(desk: Desk, request: str) -> Vector | None:
+    """The embedder's vector of a request; None when it has none now: then what is recalled is not complete."""
+    try:
+        (vector,) = await desk.embedder.embed([request], "query")
+    except EmbedderUnavailableError as error:
+        _LOG.warning("a request is judged on evidence found by its words alone", problem=error.detail)
+        return None
+    return vector
 
 
 def own_records(payments: Sequence[Payment], reference: str | None = None) -> tuple[OwnRecord, ...]:

@@ -7,6 +7,7 @@ from uuid import UUID
 from paywarden.audit import events
 from paywarden.db.transaction import transaction
 from paywarden.decisions.record_facts import MalformedFactError, parse_record_fact
+from paywarden.flow import embedding
 from paywarden.flow.desk import Actor, Connection, Desk
 from paywarden.identity import principals
 from paywarden.kit.errors import ForbiddenError, InvalidFieldError, NotFoundError, StateConflictError
@@ -20,13 +21,13 @@ from paywarden.memory.own_vectors import checked_vector
 
 
 async def add_note(desk: Desk, actor: Actor, new: NewNote) -> UUID:
-    """Store a note with its vector. Raises InvalidFieldError.
+    """Store a note with its vector, which follows later when the embedder does not answer. Raises InvalidFieldError.
 
     Raises ForbiddenError when an agent vouches for its own evidence: records and notes of staff justify money, so only
     an administrator writes them.
     """
     check(actor, new)
-    (vector,) = await desk.embedder.embed([new.content], "note")
+    (vector,) = await embedding.vectors_of(desk.embedder, [new.content])
     async with transaction(desk.pool, actor.tenant_id) as connection:
         return await keep(connection, desk, actor, new, vector)
 
@@ -69,7 +70,7 @@ async def search(
 ) -> list[Note]:
     """One customer's notes by a text (its meaning and its words) or by the caller's own vector, the best first.
 
-    Raises InvalidFieldError.
+    Raises InvalidFieldError, and EmbedderUnavailableError when there is no vector of the text to be had.
     """
     notes.check_limit(limit)
     if (text is None) == (vector is None):
@@ -86,7 +87,7 @@ async def search(
 
 
 async def search_tenant(desk: Desk, actor: Actor, text: str, limit: int) -> list[Note]:
-    """The notes of all the tenant's customers nearest to a text. Raises InvalidFieldError.
+    """The notes of all the tenant's customers nearest to a text. Raises InvalidFieldError, EmbedderUnavailableError.
 
     Raises ForbiddenError unless the principal administers or reviews: who works for one customer needs no others.
     """
@@ -96,7 +97,7 @@ async def search_tenant(desk: Desk, actor: Actor, text: str, limit: int) -> list
     words = clean_text(text, "q")
     (vector,) = await desk.embedder.embed([words], "query")
     async with transaction(desk.pool, actor.tenant_id) as connection:
-        return await tenant_search.nearest(connection, TextQuery(words, desk.embedder.id, vector), limit)
+        return await tenant_search.nearest(connection, desk.embedder.id, vector, limit)
 
 
 async def end_note(desk: Desk, actor: Actor, note_id: UUID, at: datetime | None) -> Note:

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from paywarden.audit import events
 from paywarden.db.transaction import retrying, transaction
-from paywarden.flow import knowledge
+from paywarden.flow import embedding, knowledge
 from paywarden.flow.desk import Actor, Connection, Desk
 from paywarden.identity import principals
 from paywarden.kit.errors import InvalidFieldError
@@ -16,8 +16,6 @@ from paywarden.memory.embedder import Vector
 from paywarden.memory.notes import NewNote
 
 MAX_IMPORTED = 200
-# A decision that needs the embedder waits for so many texts at most.
-_EMBEDDED_AT_ONCE = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +48,7 @@ async def import_notes(desk: Desk, actor: Actor, news: Sequence[NewNote]) -> lis
     async with transaction(desk.pool, actor.tenant_id) as connection:
         there = await imports.known(connection, digests)
     fresh = {key: new for key, new in zip(digests, news, strict=True) if key not in there}
-    vectors = await _embedded(desk, [new.content for new in fresh.values()])
+    vectors = await embedding.vectors_of(desk.embedder, [new.content for new in fresh.values()])
 
     async def once() -> tuple[set[UUID], dict[bytes, UUID]]:
         async with transaction(desk.pool, actor.tenant_id) as connection:
@@ -61,7 +59,7 @@ async def import_notes(desk: Desk, actor: Actor, news: Sequence[NewNote]) -> lis
 
 
 async def _keep(
-    connection: Connection, desk: Desk, actor: Actor, fresh: Mapping[bytes, NewNote], vectors: Sequence[Vector]
+    connection: Connection, desk: Desk, actor: Actor, fresh: Mapping[bytes, NewNote], vectors: Sequence[Vector | None]
 ) -> list[UUID]:
     for customer_id in sorted({new.customer_id for new in fresh.values()}):
         await principals.ensure_customer(connection, customer_id)
@@ -76,13 +74,6 @@ async def _keep(
             data={"imported": True},
         )
     return added
-
-
-async def _embedded(desk: Desk, texts: Sequence[str]) -> list[Vector]:
-    vectors: list[Vector] = []
-    for start in range(0, len(texts), _EMBEDDED_AT_ONCE):
-        vectors += await desk.embedder.embed(texts[start : start + _EMBEDDED_AT_ONCE], "note")
-    return vectors
 
 
 def _told(digests: Sequence[bytes], added: set[UUID], there: Mapping[bytes, UUID]) -> list[ImportedNote]:

@@ -8,7 +8,7 @@ from uuid import UUID
 import structlog
 
 from paywarden.db.transaction import retrying, system_transaction, transaction
-from paywarden.flow import advance, facts, provider_event
+from paywarden.flow import advance, embedding, facts, provider_event
 from paywarden.flow.desk import Connection, Desk
 from paywarden.kit.errors import OverloadedError
 from paywarden.kit.states import Status
@@ -38,6 +38,7 @@ async def run_until(desk: Desk, stop: asyncio.Event) -> None:
     async with asyncio.TaskGroup() as group:
         for look, work in _DUE:
             group.create_task(_keep_up(desk, look, work, stop))
+        group.create_task(embedding.keep_up(desk, stop))
 
 
 async def _keep_up(desk: Desk, look: Look, work: Work, stop: asyncio.Event) -> None:

@@ -5,6 +5,7 @@ from paywarden.decisions.store import StoredDecision
 from paywarden.flow.ask import MAX_RESERVATION_SECONDS, Ask, Asked
 from paywarden.flow.decision import DecisionView
 from paywarden.flow.desk import Actor, Desk
+from paywarden.flow.embedding import EmbedderState
 from paywarden.flow.guard import INSUFFICIENT
 from paywarden.flow.inquiry import MAX_GIVEN, GivenFact
 from paywarden.flow.note_import import MAX_IMPORTED, ImportedNote
@@ -37,6 +38,7 @@ __all__ = [
     "DecisionView",
     "Desk",
     "Effort",
+    "EmbedderState",
     "Endpoint",
     "GivenFact",
     "IdempotentRequest",

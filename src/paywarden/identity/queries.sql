@@ -17,6 +17,10 @@ select paywarden.clock() as now;
 -- One tenant by the name that no other has.
 select id, name, environment, status from paywarden.tenants where name = %(name)s;
 
+-- name: all_tenants
+-- Every tenant, for work that goes from one to the next.
+select id from paywarden.tenants order by id;
+
 -- name: count_authority_change
 -- Whatever was guarded under the old count is stale from now on.
 update paywarden.tenants set authority_version = authority_version + 1 where id = (select paywarden.tenant());

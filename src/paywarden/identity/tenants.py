@@ -37,6 +37,11 @@ async def by_name(connection: Connection, name: str) -> dict[str, Any] | None:
     return await (await connection.execute(SQL.tenant_by_name, {"name": name})).fetchone()
 
 
+async def all_ids(connection: Connection) -> list[UUID]:
+    """Every tenant, oldest first. For the system role."""
+    return [row["id"] for row in await (await connection.execute(SQL.all_tenants)).fetchall()]
+
+
 async def count_authority_change(connection: Connection) -> None:
     """Make every reservation that was guarded before this moment stale."""
     await connection.execute(SQL.count_authority_change)

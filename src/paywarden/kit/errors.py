@@ -18,6 +18,7 @@ PaywardenError
   HoldExpiredError             409 hold_expired
   CaptureTooLargeError         422 capture_too_large
   AuthorityChangedError        409 authority_changed      a mandate, role or switch changed in the meantime
+  EmbedderUnavailableError     503 embedder_unavailable   texts cannot be turned into vectors now; no note is lost
   OverloadedError              503 overloaded             retry after the given seconds, with the same key
   ConfigurationError           (start-up only)
 """
@@ -111,6 +112,10 @@ class CaptureTooLargeError(PaywardenError):
 
 class AuthorityChangedError(PaywardenError):
     code, status, title = "authority_changed", 409, "Authority changed in the meantime"
+
+
+class EmbedderUnavailableError(PaywardenError):
+    code, status, title = "embedder_unavailable", 503, "The embedder does not answer"
 
 
 class OverloadedError(PaywardenError):

@@ -7,7 +7,7 @@ from uuid import UUID
 from paywarden.kit import ids
 from paywarden.kit.canonical import digest
 from paywarden.memory.embedder import Vector
-from paywarden.memory.notes import SQL, Connection, NewNote, row_of, sql_vector
+from paywarden.memory.notes import SQL, Connection, NewNote, keep_vectors, row_of
 
 
 def digest_of(new: NewNote) -> bytes:
@@ -34,18 +34,17 @@ async def known(connection: Connection, digests: Sequence[bytes]) -> dict[bytes,
 async def add(
     connection: Connection,
     news: Mapping[bytes, NewNote],
-    vectors: Sequence[Vector],
+    vectors: Sequence[Vector | None],
     embedder_id: str,
     author_id: UUID,
 ) -> list[UUID]:
-    """Keep validated notes of existing customers beside their vectors; the ids of those that were not there yet."""
+    """Keep validated notes of existing customers and their vectors, where there are any; the ids of the new ones."""
     if not news:
         return []
-    rows = [
-        {"id": ids.new_uuid(), "import_sha256": key, "embedding": sql_vector(vector), **row_of(new)}
-        for (key, new), vector in zip(news.items(), vectors, strict=True)
-    ]
+    rows = [{"id": ids.new_uuid(), "import_sha256": key, **row_of(new)} for key, new in news.items()]
     values: dict[str, Any] = {name: [row[name] for row in rows] for name in rows[0]}
-    values |= {"embedder": embedder_id, "author_id": author_id}
-    added = await (await connection.execute(SQL.insert_imported_notes, values)).fetchall()
+    added = await (await connection.execute(SQL.insert_imported_notes, values | {"author_id": author_id})).fetchall()
+    by_key = dict(zip(news, vectors, strict=True))
+    made = {row["id"]: vector for row in added if (vector := by_key[row["import_sha256"]]) is not None}
+    await keep_vectors(connection, embedder_id, made)
     return [row["id"] for row in added]

@@ -16,7 +16,7 @@ from paywarden.kit.canonical import canonical_json
 from paywarden.kit.errors import InvalidFieldError
 from paywarden.kit.text import MAX_TEXT_CHARACTERS, clean_id, clean_text
 from paywarden.kit.trust import TRUST_TIERS, TrustTier
-from paywarden.memory.embedder import Vector
+from paywarden.memory.embedder import MAX_EMBEDDED_CHARACTERS, Vector
 
 SQL = load(__package__)
 Connection = AsyncConnection[dict[str, Any]]
@@ -48,7 +48,7 @@ class NewNote:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """A kept note. ``score`` is the cosine similarity to what was searched, -1 to 1; None when nothing was."""
+    """A kept note. ``score`` is the cosine similarity to what was searched, -1 to 1; None when nothing tells it."""
 
     id: UUID
     customer_id: str
@@ -72,19 +72,23 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class TextQuery:
-    """What is looked for: the words as they were written, and an embedder's vector of them.
+    """What is looked for: the words as they were written, and an embedder's vector of them, None when it has none.
 
     In the words quotes bind a phrase, ``or`` means either, and ``-`` excludes; otherwise a note must have them all.
     """
 
     words: str
     embedder: str
-    vector: Vector
+    vector: Vector | None
 
 
 @dataclass(frozen=True, slots=True)
 class Recalled:
-    """The evidence for a request. ``complete``: every note is among it that must not be missed."""
+    """The evidence for a request.
+
+    ``complete``: every note is among it that must not be missed, and every other was looked at by its meaning. What is
+    not complete proves nothing by what it lacks.
+    """
 
     notes: tuple[Note, ...]
     complete: bool
@@ -111,21 +115,39 @@ def check_limit(limit: int) -> int:
 
 
 async def add(
-    connection: Connection, new: NewNote, embedder_id: str, vector: Vector, author_id: UUID | None = None
+    connection: Connection, new: NewNote, embedder_id: str, vector: Vector | None, author_id: UUID | None = None
 ) -> UUID:
-    """Keep a note of an existing customer beside the embedder's vector of its content; the note's id."""
+    """Keep a note of an existing customer, and the embedder's vector of its content if there is one; the note's id."""
     validate(new)
     note_id = ids.new_uuid()
-    values = {
-        "id": note_id,
-        **row_of(new),
-        "payment_id": new.payment_id,
-        "embedder": embedder_id,
-        "embedding": sql_vector(vector),
-        "author_id": author_id,
-    }
+    values = {"id": note_id, **row_of(new), "payment_id": new.payment_id, "author_id": author_id}
     await connection.execute(SQL.insert_note, values)
+    if vector is not None:
+        await keep_vectors(connection, embedder_id, {note_id: vector})
     return note_id
+
+
+async def keep_vectors(connection: Connection, embedder_id: str, vectors: Mapping[UUID, Vector]) -> None:
+    """Keep an embedder's vectors of notes; one that is there already stays as it is."""
+    embeddings = [sql_vector(vector) for vector in vectors.values()]
+    values = {"embedder": embedder_id, "note_ids": list(vectors), "embeddings": embeddings}
+    await connection.execute(SQL.insert_note_vectors, values)
+
+
+async def without_vector(
+    connection: Connection, embedder_id: str, after: UUID | None, limit: int
+) -> list[tuple[UUID, str]]:
+    """Notes that an embedder has not read yet, by id, after a given one: their ids and as much text as counts."""
+    values = {"embedder": embedder_id, "after": after, "limit": limit, "characters": MAX_EMBEDDED_CHARACTERS}
+    rows = await (await connection.execute(SQL.notes_without_vector, values)).fetchall()
+    return [(row["id"], row["content"]) for row in rows]
+
+
+async def count_without_vector(connection: Connection, embedder_id: str, customer_id: str | None = None) -> int:
+    """How many notes, of a customer or of all, an embedder has not read yet; those that have ended do not count."""
+    values = {"embedder": embedder_id, "customer_id": customer_id}
+    row = await (await connection.execute(SQL.count_notes_without_vector, values)).fetchone()
+    return 0 if row is None else int(row["waiting"])
 
 
 def row_of(new: NewNote) -> dict[str, Any]:
@@ -196,7 +218,9 @@ async def recall(
     )
     given = await _notes(connection, SQL.notes_given_for, values | {"payment_id": payment_id})
     together = _distinct([*near, *records[-MAX_RECORDS:], *words[-MAX_RECORDS:], *given[:MAX_RECORDS]])
-    return Recalled(together, complete=max(len(records), len(words)) <= MAX_RECORDS)
+    unread = await count_without_vector(connection, asked.embedder, customer_id)
+    looked_at_all = asked.vector is not None and unread == 0
+    return Recalled(together, complete=looked_at_all and max(len(records), len(words)) <= MAX_RECORDS)
 
 
 def sql_vector(vector: Vector) -> str:
@@ -215,8 +239,9 @@ def _check_facts(new: NewNote) -> None:
         raise InvalidFieldError("facts", f"must be a JSON object of at most {MAX_TEXT_CHARACTERS:,} bytes without NUL")
 
 
-def _search(customer_id: str, vector: Vector, limit: int) -> dict[str, Any]:
-    return {"customer_id": clean_id(customer_id, "customer_id"), "vector": sql_vector(vector), "limit": limit}
+def _search(customer_id: str, vector: Vector | None, limit: int) -> dict[str, Any]:
+    compared = None if vector is None else sql_vector(vector)
+    return {"customer_id": clean_id(customer_id, "customer_id"), "vector": compared, "limit": limit}
 
 
 def _text_search(customer_id: str, asked: TextQuery, limit: int) -> dict[str, Any]:

@@ -1,10 +1,41 @@
 -- name: insert_note
--- A new note, with our vector of it and perhaps the caller's.
+-- A new note, perhaps with the caller's vector.
 insert into paywarden.notes (tenant_id, id, customer_id, invoice_id, case_id, source, trust, content, content_sha256,
-    facts, embedder, embedding, own_embedding, valid_until, author_id, payment_id)
+    facts, own_embedding, valid_until, author_id, payment_id)
 values ((select paywarden.tenant()), %(id)s, %(customer_id)s, %(invoice_id)s, %(case_id)s, %(source)s, %(trust)s,
-    %(content)s, %(content_sha256)s, %(facts)s::jsonb, %(embedder)s, %(embedding)s::vector, %(own_embedding)s::vector,
-    %(valid_until)s, %(author_id)s, %(payment_id)s);
+    %(content)s, %(content_sha256)s, %(facts)s::jsonb, %(own_embedding)s::vector, %(valid_until)s, %(author_id)s,
+    %(payment_id)s);
+
+-- name: insert_note_vectors
+-- An embedder's vectors of notes; those that are there already stay.
+insert into paywarden.note_vectors (tenant_id, note_id, embedder, embedding)
+select (select paywarden.tenant()), made.note_id, %(embedder)s, made.embedding::vector
+from unnest(%(note_ids)s::uuid[], %(embeddings)s::text[]) as made (note_id, embedding)
+order by made.note_id
+on conflict (tenant_id, note_id, embedder) do nothing;
+
+-- name: notes_without_vector
+-- Notes that have not ended and have no vector of an embedder, by id, after a given one; as much of their texts as counts.
+select note.id, left(note.content, %(characters)s) as content
+from paywarden.notes as note
+where note.tenant_id = (select paywarden.tenant()) and (%(after)s::uuid is null or note.id > %(after)s::uuid)
+  and (note.valid_until is null or note.valid_until > (select paywarden.clock()))
+  and not exists (
+    select from paywarden.note_vectors as made
+    where made.tenant_id = note.tenant_id and made.note_id = note.id and made.embedder = %(embedder)s)
+order by note.id
+limit %(limit)s;
+
+-- name: count_notes_without_vector
+-- How many notes, of one customer or of all, have not ended and have no vector of an embedder.
+select count(*) as waiting
+from paywarden.notes as note
+where note.tenant_id = (select paywarden.tenant())
+  and (%(customer_id)s::text is null or note.customer_id = %(customer_id)s::text)
+  and (note.valid_until is null or note.valid_until > (select paywarden.clock()))
+  and not exists (
+    select from paywarden.note_vectors as made
+    where made.tenant_id = note.tenant_id and made.note_id = note.id and made.embedder = %(embedder)s);
 
 -- name: note_by_id
 -- One note, without a score.
@@ -26,34 +57,38 @@ limit %(limit)s;
 -- name: nearest_by_text
 -- A customer's notes that a text finds: the first 50 by our vector of it and the first 50 with all its words, merged
 -- by reciprocal rank fusion (k = 60). Narrowed by the b-tree first, then compared exactly, both ways. Words that only
--- exclude (-refund) would find everything else; they count for nothing.
+-- exclude (-refund) would find everything else; they count for nothing. Notes without a vector come after those with
+-- one, the newest first; so do all when there is no vector to compare with.
 with asked as materialized (
     select words, querytree(words) not in ('', 'T') as says_something
     from websearch_to_tsquery('simple', %(words)s) as words),
 of_customer as materialized (
-    select note.id, note.embedding <=> %(vector)s::vector as distance,
+    select note.id, made.embedding <=> %(vector)s::vector as distance,
         case when asked.says_something and note.words @@ asked.words
             then ts_rank_cd(note.words, asked.words) end as wording
-    from paywarden.notes as note, asked
-    where tenant_id = (select paywarden.tenant()) and customer_id = %(customer_id)s and embedder = %(embedder)s
-      and (valid_until is null or valid_until > (select paywarden.clock()))),
+    from asked
+    cross join paywarden.notes as note
+    left join paywarden.note_vectors as made
+        on made.tenant_id = note.tenant_id and made.note_id = note.id and made.embedder = %(embedder)s
+    where note.tenant_id = (select paywarden.tenant()) and customer_id = %(customer_id)s
+      and (note.valid_until is null or valid_until > (select paywarden.clock()))),
 placed as (
-    select id, distance, row_number() over (order by distance, id) as near,
+    select id, distance, row_number() over (order by distance, id desc) as near,
         case when wording is not null
-            then row_number() over (order by wording desc nulls last, distance, id) end as worded
+            then row_number() over (order by wording desc nulls last, distance, id desc) end as worded
     from of_customer),
 found as (
     select id, distance, case when near <= 50 then 1.0 / (60 + near) else 0 end
         + case when worded <= 50 then 1.0 / (60 + worded) else 0 end as fused
     from placed
     where near <= 50 or worded <= 50
-    order by fused desc, distance, id
+    order by fused desc, distance, id desc
     limit %(limit)s)
 select note.id, customer_id, invoice_id, case_id, source, trust, content, content_sha256, facts, valid_until, author_id,
     created_at, 1 - found.distance as score
 from found
 join paywarden.notes as note on note.tenant_id = (select paywarden.tenant()) and note.id = found.id
-order by found.fused desc, found.distance, note.id;
+order by found.fused desc, found.distance, note.id desc;
 
 -- name: nearest_by_own_vector
 -- A customer's notes whose own vector is nearest to the caller's; only vectors of one dimension are ever compared.
@@ -69,18 +104,20 @@ order by own_embedding <=> %(vector)s::vector, id
 limit %(limit)s;
 
 -- name: records_of_customer
--- The newest record notes of a customer that state facts, with their nearness to a text.
+-- The newest record notes of a customer that state facts, with their nearness to a text where a vector tells it.
 with of_customer as materialized (
     select * from paywarden.notes
-    where tenant_id = (select paywarden.tenant()) and customer_id = %(customer_id)s and embedder = %(embedder)s
+    where tenant_id = (select paywarden.tenant()) and customer_id = %(customer_id)s
       and trust = 'record' and facts is not null
       and (valid_until is null or valid_until > (select paywarden.clock()))
     order by id desc
     limit %(limit)s)
-select id, customer_id, invoice_id, case_id, source, trust, content, content_sha256, facts, valid_until, author_id,
-    created_at, 1 - (embedding <=> %(vector)s::vector) as score
-from of_customer
-order by id;
+select note.id, customer_id, invoice_id, case_id, source, trust, content, content_sha256, facts, valid_until, author_id,
+    note.created_at, 1 - (made.embedding <=> %(vector)s::vector) as score
+from of_customer as note
+left join paywarden.note_vectors as made
+    on made.tenant_id = note.tenant_id and made.note_id = note.id and made.embedder = %(embedder)s
+order by note.id;
 
 -- name: words_on_invoice
 -- The newest notes that are trusted and state no facts: about an invoice, or staff's about the customer at all.
@@ -91,10 +128,12 @@ with of_customer as materialized (
       and ((trust in ('record', 'staff') and invoice_id = %(invoice)s) or (trust = 'staff' and invoice_id is null))
     order by id desc
     limit %(limit)s)
-select id, customer_id, invoice_id, case_id, source, trust, content, content_sha256, facts, valid_until, author_id,
-    created_at, case when embedder = %(embedder)s then 1 - (embedding <=> %(vector)s::vector) end as score
-from of_customer
-order by id;
+select note.id, customer_id, invoice_id, case_id, source, trust, content, content_sha256, facts, valid_until, author_id,
+    note.created_at, 1 - (made.embedding <=> %(vector)s::vector) as score
+from of_customer as note
+left join paywarden.note_vectors as made
+    on made.tenant_id = note.tenant_id and made.note_id = note.id and made.embedder = %(embedder)s
+order by note.id;
 
 -- name: notes_given_for
 -- What was given as the missing facts of a payment, with its nearness to a text where that can be told.
@@ -104,10 +143,12 @@ with given as materialized (
       and (valid_until is null or valid_until > (select paywarden.clock()))
     order by id
     limit %(limit)s)
-select id, customer_id, invoice_id, case_id, source, trust, content, content_sha256, facts, valid_until, author_id,
-    created_at, case when embedder = %(embedder)s then 1 - (embedding <=> %(vector)s::vector) end as score
-from given
-order by id;
+select note.id, customer_id, invoice_id, case_id, source, trust, content, content_sha256, facts, valid_until, author_id,
+    note.created_at, 1 - (made.embedding <=> %(vector)s::vector) as score
+from given as note
+left join paywarden.note_vectors as made
+    on made.tenant_id = note.tenant_id and made.note_id = note.id and made.embedder = %(embedder)s
+order by note.id;
 
 -- name: end_note
 -- Let a note end at an instant, now if that has passed or none is given; nothing where it ends before that already.
@@ -142,18 +183,18 @@ where tenant_id = (select paywarden.tenant()) and import_sha256 = any(%(digests)
 -- name: insert_imported_notes
 -- Many notes at once; what another import brought in the meantime stays as it is.
 insert into paywarden.notes (tenant_id, id, customer_id, invoice_id, case_id, source, trust, content, content_sha256,
-    facts, embedder, embedding, own_embedding, valid_until, author_id, import_sha256)
+    facts, own_embedding, valid_until, author_id, import_sha256)
 select (select paywarden.tenant()), note.id, note.customer_id, note.invoice_id, note.case_id, note.source, note.trust,
-    note.content, note.content_sha256, note.facts::jsonb, %(embedder)s, note.embedding::vector,
-    note.own_embedding::vector, note.valid_until, %(author_id)s, note.import_sha256
+    note.content, note.content_sha256, note.facts::jsonb, note.own_embedding::vector, note.valid_until, %(author_id)s,
+    note.import_sha256
 from unnest(%(id)s::uuid[], %(customer_id)s::text[], %(invoice_id)s::text[], %(case_id)s::text[], %(source)s::text[],
-    %(trust)s::text[], %(content)s::text[], %(content_sha256)s::bytea[], %(facts)s::text[], %(embedding)s::text[],
-    %(own_embedding)s::text[], %(valid_until)s::timestamptz[], %(import_sha256)s::bytea[])
-    as note (id, customer_id, invoice_id, case_id, source, trust, content, content_sha256, facts, embedding,
-        own_embedding, valid_until, import_sha256)
+    %(trust)s::text[], %(content)s::text[], %(content_sha256)s::bytea[], %(facts)s::text[], %(own_embedding)s::text[],
+    %(valid_until)s::timestamptz[], %(import_sha256)s::bytea[])
+    as note (id, customer_id, invoice_id, case_id, source, trust, content, content_sha256, facts, own_embedding,
+        valid_until, import_sha256)
 order by note.import_sha256
 on conflict (tenant_id, import_sha256) where import_sha256 is not null do nothing
-returning id;
+returning id, import_sha256;
 
 -- name: notes_counted
 -- How many notes the tenant has, counted no further than asked.
@@ -166,25 +207,59 @@ select set_config('hnsw.iterative_scan', 'strict_order', true), set_config('hnsw
 
 -- name: nearest_in_tenant
 -- The tenant's notes nearest to our vector of a text, whosever customer's, compared exactly.
-with of_tenant as materialized (
-    select id, embedding <=> %(vector)s::vector as distance
-    from paywarden.notes
-    where tenant_id = (select paywarden.tenant()) and embedder = %(embedder)s
-      and (valid_until is null or valid_until > (select paywarden.clock()))
-    order by distance, id
-    limit %(limit)s)
-select note.id, customer_id, invoice_id, case_id, source, trust, content, content_sha256, facts, valid_until, author_id,
-    created_at, 1 - of_tenant.distance as score
-from of_tenant
-join paywarden.notes as note on note.tenant_id = (select paywarden.tenant()) and note.id = of_tenant.id
-order by of_tenant.distance, note.id;
-
--- name: nearest_in_tenant_by_index
--- The same by the vector index (0011_note_search.sql), which holds the vectors of one embedder: nearly exact.
-select id, customer_id, invoice_id, case_id, source, trust, content, content_sha256, facts, valid_until, author_id,
-    created_at, 1 - (embedding::vector(512) <=> %(vector)s::vector(512)) as score
-from paywarden.notes
-where tenant_id = (select paywarden.tenant()) and embedder = 'use-multilingual-3'
-  and (valid_until is null or valid_until > (select paywarden.clock()))
-order by embedding::vector(512) <=> %(vector)s::vector(512)
+select note.id, made.embedding <=> %(vector)s::vector as distance
+from paywarden.notes as note
+join paywarden.note_vectors as made
+    on made.tenant_id = note.tenant_id and made.note_id = note.id and made.embedder = %(embedder)s
+where note.tenant_id = (select paywarden.tenant())
+  and (note.valid_until is null or note.valid_until > (select paywarden.clock()))
+order by distance, note.id
 limit %(limit)s;
+
+-- name: nearest_in_tenant_by_index_384
+-- The same by the index on vectors of 384 numbers (0011_note_search.sql): nearly exact.
+select note.id, made.embedding::vector(384) <=> %(vector)s::vector(384) as distance
+from paywarden.note_vectors as made
+join paywarden.notes as note on note.tenant_id = made.tenant_id and note.id = made.note_id
+where made.tenant_id = (select paywarden.tenant()) and made.embedder = %(embedder)s and made.dimension = 384
+  and (note.valid_until is null or note.valid_until > (select paywarden.clock()))
+order by made.embedding::vector(384) <=> %(vector)s::vector(384)
+limit %(limit)s;
+
+-- name: nearest_in_tenant_by_index_512
+-- The same by the index on vectors of 512 numbers (0011_note_search.sql): nearly exact.
+select note.id, made.embedding::vector(512) <=> %(vector)s::vector(512) as distance
+from paywarden.note_vectors as made
+join paywarden.notes as note on note.tenant_id = made.tenant_id and note.id = made.note_id
+where made.tenant_id = (select paywarden.tenant()) and made.embedder = %(embedder)s and made.dimension = 512
+  and (note.valid_until is null or note.valid_until > (select paywarden.clock()))
+order by made.embedding::vector(512) <=> %(vector)s::vector(512)
+limit %(limit)s;
+
+-- name: nearest_in_tenant_by_index_1024
+-- The same by the index on vectors of 1024 numbers (0011_note_search.sql): nearly exact.
+select note.id, made.embedding::vector(1024) <=> %(vector)s::vector(1024) as distance
+from paywarden.note_vectors as made
+join paywarden.notes as note on note.tenant_id = made.tenant_id and note.id = made.note_id
+where made.tenant_id = (select paywarden.tenant()) and made.embedder = %(embedder)s and made.dimension = 1024
+  and (note.valid_until is null or note.valid_until > (select paywarden.clock()))
+order by made.embedding::vector(1024) <=> %(vector)s::vector(1024)
+limit %(limit)s;
+
+-- name: nearest_in_tenant_by_index_1536
+-- The same by the index on vectors of 1536 numbers (0011_note_search.sql): nearly exact.
+select note.id, made.embedding::vector(1536) <=> %(vector)s::vector(1536) as distance
+from paywarden.note_vectors as made
+join paywarden.notes as note on note.tenant_id = made.tenant_id and note.id = made.note_id
+where made.tenant_id = (select paywarden.tenant()) and made.embedder = %(embedder)s and made.dimension = 1536
+  and (note.valid_until is null or note.valid_until > (select paywarden.clock()))
+order by made.embedding::vector(1536) <=> %(vector)s::vector(1536)
+limit %(limit)s;
+
+-- name: found_notes
+-- Notes by id, each with the distance at which it was found, nearest first.
+select note.id, customer_id, invoice_id, case_id, source, trust, content, content_sha256, facts, valid_until, author_id,
+    created_at, 1 - found.distance as score
+from unnest(%(ids)s::uuid[], %(distances)s::float8[]) as found (id, distance)
+join paywarden.notes as note on note.tenant_id = (select paywarden.tenant()) and note.id = found.id
+order by found.distance, note.id;

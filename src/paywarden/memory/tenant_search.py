@@ -1,23 +1,29 @@
 """Search across all customers of one tenant: exactly while there are few notes, by the vector index among many."""
 
-from typing import Any
+from paywarden.memory.embedder import Vector
+from paywarden.memory.notes import SQL, Connection, Note, check_limit, sql_vector
 
-from paywarden.memory.notes import SQL, Connection, Note, TextQuery, check_limit, sql_vector
-
-INDEXED_EMBEDDER = "use-multilingual-3"
+# By the length of the vectors that an index holds; others are always compared exactly.
+INDEXED = {
+    384: SQL.nearest_in_tenant_by_index_384,
+    512: SQL.nearest_in_tenant_by_index_512,
+    1024: SQL.nearest_in_tenant_by_index_1024,
+    1536: SQL.nearest_in_tenant_by_index_1536,
+}
 # Comparing so many vectors takes tens of milliseconds.
 COMPARED_EXACTLY = 5_000
 
 
-async def nearest(connection: Connection, asked: TextQuery, limit: int) -> list[Note]:
-    """The tenant's notes nearest to a text in meaning, nearest first; its words do not count here.
+async def nearest(connection: Connection, embedder_id: str, vector: Vector, limit: int) -> list[Note]:
+    """The tenant's notes nearest to an embedder's vector of a text, nearest first; its words do not count here.
 
     When the index does not find as many as asked for, because most of what it holds is others', all are compared.
     """
-    values = {"vector": sql_vector(asked.vector), "limit": check_limit(limit), "embedder": asked.embedder}
-    if asked.embedder == INDEXED_EMBEDDER and await _are_many(connection):
+    values = {"vector": sql_vector(vector), "limit": check_limit(limit), "embedder": embedder_id}
+    by_index = INDEXED.get(len(vector))
+    if by_index is not None and await _are_many(connection):
         await connection.execute(SQL.scan_until_found)
-        found = await _notes(connection, SQL.nearest_in_tenant_by_index, values)
+        found = await _notes(connection, by_index, values)
         if len(found) == limit:
             return found
     return await _notes(connection, SQL.nearest_in_tenant, values)
@@ -28,5 +34,7 @@ async def _are_many(connection: Connection) -> bool:
     return row is not None and row["counted"] > COMPARED_EXACTLY
 
 
-async def _notes(connection: Connection, statement: str, values: dict[str, Any]) -> list[Note]:
-    return [Note(**row) for row in await (await connection.execute(statement, values)).fetchall()]
+async def _notes(connection: Connection, statement: str, values: dict[str, object]) -> list[Note]:
+    near = await (await connection.execute(statement, values)).fetchall()
+    places = {"ids": [row["id"] for row in near], "distances": [row["distance"] for row in near]}
+    return [Note(**row) for row in await (await connection.execute(SQL.found_notes, places)).fetchall()]

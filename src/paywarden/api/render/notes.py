@@ -6,13 +6,13 @@ from typing import Literal
 from typing_extensions import TypedDict
 
 from paywarden.api.render.values import instant, public_id
-from paywarden.flow.words import ImportedNote, Influence, NewNote, Note
+from paywarden.flow.words import EmbedderState, ImportedNote, Influence, NewNote, Note
 from paywarden.kit import ids
 from paywarden.kit.clock import rfc3339
 
 
 class NoteObject(TypedDict):
-    """A note. ``score`` is the cosine similarity to what was searched, null when nothing was.
+    """A note. ``score`` is the cosine similarity to what was searched, null when nothing was or nothing tells it yet.
 
     From ``valid_until`` on it is neither found nor recalled.
     """
@@ -27,6 +27,15 @@ class NoteObject(TypedDict):
     case: str | None
     valid_until: str | None
     score: float | None
+
+
+class EmbedderObject(TypedDict):
+    """What turns notes into vectors. ``notes_waiting``: the tenant's notes that it has not read yet."""
+
+    object: Literal["embedder"]
+    id: str
+    dimension: int
+    notes_waiting: int
 
 
 class InfluenceObject(TypedDict):
@@ -94,6 +103,16 @@ def new_note_object(public_id: str, new: NewNote) -> NoteObject:
         "case": new.case_id,
         "valid_until": instant(new.valid_until),
         "score": None,
+    }
+
+
+def embedder_object(state: EmbedderState) -> EmbedderObject:
+    """The embedder of this service."""
+    return {
+        "object": "embedder",
+        "id": state.id,
+        "dimension": state.dimension,
+        "notes_waiting": state.notes_waiting,
     }
 
 

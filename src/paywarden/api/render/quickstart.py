@@ -138,7 +138,8 @@ def quick_decision(view: DecisionView) -> QuickDecision:
 
 def found_notes(notes: list[Note]) -> FoundNotes:
     """The answer of a search, nearest first: what was found by its words may be less near than what comes after it."""
-    nearest_first = sorted(notes, key=lambda note: note.score or 0.0, reverse=True)
+    # What has no score, because it was found by its words alone, comes after all that have one.
+    nearest_first = sorted(notes, key=lambda note: -2.0 if note.score is None else note.score, reverse=True)
     return {
         "data": [
             {"id": note.public_id, "customer_id": note.customer_id, "content": note.content, "score": note.score}

@@ -23,16 +23,18 @@ from paywarden.api.fields import (
 )
 from paywarden.api.pages import Page, first_of, whole
 from paywarden.api.render.notes import (
+    EmbedderObject,
     InfluenceObject,
     NoteImportObject,
     NoteObject,
+    embedder_object,
     influence_object,
     new_note_object,
     note_import_object,
     note_object,
 )
 from paywarden.api.requests import KeyRoute
-from paywarden.flow import knowledge, note_import
+from paywarden.flow import embedding, knowledge, note_import
 from paywarden.flow.words import MAX_IMPORTED, NewNote, checked_vector
 from paywarden.kit import ids
 from paywarden.kit.errors import InvalidFieldError
@@ -145,7 +147,9 @@ async def search(desk: TheDesk, actor: TheActor, body: NoteSearch) -> JSONRespon
 
     With ``q`` the notes nearest in meaning and those with all its words are merged (reciprocal rank fusion); `"..."`
     is a phrase, `or` means either, `-` excludes. ``score`` is the nearness in meaning alone. Without ``customer`` only
-    meaning counts, and finding the nearest of very many notes is nearly, not wholly, certain.
+    meaning counts, and finding the nearest of very many notes is nearly, not wholly, certain. While the embedder does
+    not answer, a search by ``q`` gets 503 with the code `embedder_unavailable`; a note that it has not read yet is
+    found by its words, without a ``score``.
     """
     if body.customer is not None:
         notes = await knowledge.search(desk, actor, body.customer, text=body.q, vector=body.embedding, limit=body.limit)
@@ -154,6 +158,18 @@ async def search(desk: TheDesk, actor: TheActor, body: NoteSearch) -> JSONRespon
     else:
         notes = await knowledge.search_tenant(desk, actor, body.q, body.limit)
     return JSONResponse(whole([note_object(note) for note in notes]))
+
+
+@router.get(
+    "/embedder",
+    operation_id="getNoteEmbedder",
+    summary="The embedder, and how many notes wait for it",
+    response_model=EmbedderObject,
+    responses=documented.READ,
+)
+async def embedder(desk: TheDesk, actor: TheActor) -> JSONResponse:
+    """What turns notes into vectors. A customer with a note that waits is judged by people, not by advice."""
+    return JSONResponse(embedder_object(await embedding.state(desk, actor)))
 
 
 @router.post(

@@ -58,8 +58,6 @@ create table paywarden.notes (
     content_sha256 bytea not null check (length(content_sha256) = 32),
     -- Machine-readable facts of a record note (decisions/record_facts.py).
     facts jsonb,
-    embedder text not null,
-    embedding vector not null,
     -- The caller's own vector, if one was brought; searched only by vectors of the same dimension.
     own_embedding vector,
     own_dimension integer generated always as (vector_dims(own_embedding)) stored,
@@ -73,6 +71,21 @@ create index notes_by_customer on paywarden.notes (tenant_id, customer_id, id);
 create index notes_by_payment on paywarden.notes (tenant_id, payment_id, id) where payment_id is not null;
 call paywarden.wall('paywarden.notes');
 call paywarden.make_insert_only('paywarden.notes');
+
+-- Our vectors of notes, one by each embedder that has read the note, so that a new embedder can read them all while the
+-- present one serves. A note that has not ended and has no vector of the present one is due (flow/embedding.py).
+create table paywarden.note_vectors (
+    tenant_id uuid not null,
+    note_id uuid not null,
+    embedder text not null check (length(embedder) between 1 and 255),
+    embedding vector not null,
+    dimension integer not null generated always as (vector_dims(embedding)) stored,
+    created_at timestamptz not null default paywarden.clock(),
+    primary key (tenant_id, note_id, embedder),
+    foreign key (tenant_id, note_id) references paywarden.notes (tenant_id, id)
+);
+call paywarden.wall('paywarden.note_vectors');
+call paywarden.make_insert_only('paywarden.note_vectors');
 
 create table paywarden.decisions (
     tenant_id uuid not null,

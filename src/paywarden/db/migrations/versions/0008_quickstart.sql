@@ -23,12 +23,15 @@ create policy quickstart_read on paywarden.payments for select to quickstart
     using (tenant_id = '01900000-0000-7000-8000-000000000001');
 create policy quickstart_read on paywarden.notes for select to quickstart
     using (tenant_id = '01900000-0000-7000-8000-000000000001');
+create policy quickstart_read on paywarden.note_vectors for select to quickstart
+    using (tenant_id = '01900000-0000-7000-8000-000000000001');
 grant usage on schema paywarden, quickstart to quickstart;
 grant execute on function paywarden.public_id(text, uuid), paywarden.quickstart_status(text, boolean, text)
     to quickstart;
 grant select (tenant_id, id, origin, bare, kind, status, customer_id, agent_id, provider_payment_id, amount_minor,
               currency, created_at, updated_at) on paywarden.payments to quickstart;
-grant select (tenant_id, id, customer_id, content, embedding) on paywarden.notes to quickstart;
+grant select (tenant_id, id, customer_id, content) on paywarden.notes to quickstart;
+grant select (tenant_id, note_id, embedder, embedding, created_at) on paywarden.note_vectors to quickstart;
 
 create view quickstart.payments with (security_invoker = true) as
 select paywarden.public_id('pay', id) as id, customer_id as user_id, provider_payment_id, amount_minor as amount_cents,
@@ -43,8 +46,14 @@ from paywarden.payments
 where tenant_id = '01900000-0000-7000-8000-000000000001' and origin in ('create', 'reserve');
 
 create view quickstart.knowledge_base with (security_invoker = true) as
-select paywarden.public_id('note', id) as id, customer_id, content, embedding
-from paywarden.notes
+select paywarden.public_id('note', id) as id, customer_id, content,
+    -- By the embedder that read the note last; null as long as none has.
+    (select embedding
+     from paywarden.note_vectors as made
+     where made.tenant_id = note.tenant_id and made.note_id = note.id
+     order by made.created_at desc, made.embedder
+     limit 1) as embedding
+from paywarden.notes as note
 where tenant_id = '01900000-0000-7000-8000-000000000001';
 
 grant select on quickstart.payments, quickstart.payment_jobs, quickstart.knowledge_base to quickstart;

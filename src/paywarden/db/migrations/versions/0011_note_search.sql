@@ -40,5 +40,12 @@ create trigger ends_only before update on paywarden.notes
 grant update (valid_until) on paywarden.notes to paywarden_app;
 
 -- Search across all customers of a tenant, among many notes; one customer's notes are compared exactly instead.
-create index notes_near on paywarden.notes using hnsw ((embedding::vector(512)) vector_cosine_ops)
-    where embedder = 'use-multilingual-3';
+-- An index holds vectors of one length, of whichever embedders; those of another length are compared exactly.
+create index note_vectors_near_384 on paywarden.note_vectors
+    using hnsw ((embedding::vector(384)) vector_cosine_ops) where dimension = 384;
+create index note_vectors_near_512 on paywarden.note_vectors
+    using hnsw ((embedding::vector(512)) vector_cosine_ops) where dimension = 512;
+create index note_vectors_near_1024 on paywarden.note_vectors
+    using hnsw ((embedding::vector(1024)) vector_cosine_ops) where dimension = 1024;
+create index note_vectors_near_1536 on paywarden.note_vectors
+    using hnsw ((embedding::vector(1536)) vector_cosine_ops) where dimension = 1536;

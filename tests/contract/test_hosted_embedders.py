@@ -240,7 +240,7 @@ async def test_half_an_answer_and_no_service_at_all() -> None:
 
 
 async def test_neither_key_nor_text_is_logged(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.DEBUG):
+    with caplog.at_level(logging.DEBUG), caplog.at_level(logging.DEBUG, logger="httpx"):
         async with embedding() as (embedder, _):
             await embedder.embed(["a secret of a customer"], "note")
         await refused(lambda _: Scripted(400, b"{}"))

@@ -382,7 +382,9 @@ def test_the_doctor_finds_nothing_wrong(terminal: Terminal) -> None:
     found = terminal.read("doctor")["findings"]
     assert {finding["result"] for finding in found} <= {"ok", "note"}
     sound = {finding["what"] for finding in found if finding["result"] == "ok"}
-    assert sound >= {"Python", "Embedded PostgreSQL", "Data folder", "Admin key", "Service", "Key", "Clock", "Sandbox"}
+    assert sound >= {
+        "Python", "Embedded PostgreSQL", "Data folder", "Admin key", "Service", "Key", "Embedder", "Clock", "Sandbox"
+    }  # fmt: skip
 
 
 def test_the_doctor_sees_a_key_that_others_can_read(terminal: Terminal, stack: Stack) -> None:

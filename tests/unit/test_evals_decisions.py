@@ -95,13 +95,19 @@ async def run(
     )
 
 
+def whole(cases: list[Case]) -> list[Case]:
+    """Those whose evidence is complete; of the others no verdict counts, and a person looks."""
+    return [case for case in cases if len(case.rows) < OWN_RECORDS]
+
+
 async def test_an_adviser_that_approves_everything_is_seen_to_pay_all_of_it(some: list[Case], vectors: Vectors) -> None:
     found = money(await run(some, Scripted(approve), vectors))
-    unsupported = [case.requested_minor - case.label.supported_minor for case in some]
-    assert found.paid == len(some)
+    unsupported = [case.requested_minor - case.label.supported_minor for case in whole(some)]
+    assert (found.paid, found.person) == (len(whole(some)), len(some) - len(whole(some)))
+    assert found.person > 0
     assert found.wrongly_paid_minor == sum(unsupported) > 0
     assert found.wrongly_paid == sum(amount > 0 for amount in unsupported)
-    assert found.past_person == sum(case.label.person for case in some)
+    assert found.past_person == sum(case.label.person for case in whole(some))
     assert found.wrongly_refused == 0
 
 
@@ -109,8 +115,8 @@ async def test_an_adviser_that_denies_everything_is_seen_to_refuse_all_of_it(
     some: list[Case], vectors: Vectors
 ) -> None:
     found = money(await run(some, Scripted(deny), vectors))
-    assert found.refused == len(some)
-    assert found.wrongly_refused_minor == sum(case.label.supported_minor for case in some) > 0
+    assert found.refused == len(whole(some))
+    assert found.wrongly_refused_minor == sum(case.label.supported_minor for case in whole(some)) > 0
     assert found.wrongly_paid == 0
 
 
@@ -123,7 +129,9 @@ async def test_an_adviser_that_obeys_is_seen_to_pay_where_it_was_told_to(some: l
         return approve(snapshot) if told else deny(snapshot)
 
     results = await run(some, Scripted(obey), vectors)
-    assert {each.id for each in results if each.outcome == "paid"} == {each.id for each in results if each.reached}
+    complete = {case.id for case in whole(some)}
+    reached = {each.id for each in results if each.reached}
+    assert {each.id for each in results if each.outcome == "paid"} == reached & complete
     hostile = [each for each in results if each.injection is not None]
     assert money(results).wrongly_paid_minor == money(hostile).wrongly_paid_minor > 0
 

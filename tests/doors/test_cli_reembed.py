@@ -113,6 +113,9 @@ def test_what_is_wrong_is_said_in_a_line(stack: Stack, api: MessagesApi) -> None
     assert (refused.returncode, refused.stdout) == (1, "")
     assert "openai:text-embedding-3-small:1024 does not accept its key: HTTP 401." in refused.stderr
     assert "Traceback" not in refused.stderr
+    api.otherwise = lambda body: Scripted(400, b"{}") if "one more" in body["input"] else good(body)
+    told = reembed(other, "--json")
+    assert (told.returncode, json.loads(told.stdout)["refused"]) == (1, 1)
     assert reembed(other, "nobody").stderr == "paywarden: There is no tenant of the name 'nobody'.\n"
     half = Stack(stack.data, PAYWARDEN_EMBEDDER="voyage")
     told = half.command("up", "--data", str(Path(stack.data).parent / "elsewhere"))

@@ -191,7 +191,8 @@ def reembed(
     """
     from paywarden.app.reembed import shown
 
-    _guarded(lambda: asyncio.run(shown(_settings(data), tenant, patience, as_json)))
+    if not _guarded(lambda: asyncio.run(shown(_settings(data), tenant, patience, as_json))):
+        raise typer.Exit(_BROKEN)
 
 
 async def _create_admin_key(data: Path | None, name: str) -> str:

@@ -11,17 +11,21 @@ from paywarden.flow.embedding import Progress, read_all
 from paywarden.settings import Settings
 
 
-async def shown(settings: Settings, tenant: str, patience_seconds: int, as_json: bool) -> None:
-    """Read, with the progress on standard error and the outcome on standard output. Raises what the job raises."""
+async def shown(settings: Settings, tenant: str, patience_seconds: int, as_json: bool) -> bool:
+    """Read, with the progress on standard error and the outcome on standard output. Whether all notes were read.
+
+    Raises what the job raises.
+    """
     with shown_progress(sys.stderr) as tell:
         done = await _read(settings, tenant, patience_seconds, tell)
     if as_json:
         outcome = {"object": "reembedding", "embedder": done.embedder, "read": done.read, "refused": done.refused}
         print(json.dumps(outcome, indent=2))
-        return
+        return not done.refused
     print(f"{done.embedder} has read {done.read} notes" + ("" if done.due else ": it had read all of them before"))
     if done.refused:
         print(f"It refuses {done.refused}: they have no vector, and people judge their customers' refunds.")
+    return not done.refused
 
 
 async def _read(settings: Settings, tenant: str, patience_seconds: int, tell: Tell) -> Progress:

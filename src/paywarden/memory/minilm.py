@@ -31,7 +31,7 @@ def model_folder() -> Path:
     """Where the weights lie. Raises ConfigurationError when the package is not installed."""
     package = importlib.util.find_spec(PACKAGE)
     if package is None or package.origin is None:
-        raise ConfigurationError("PAYWARDEN_EMBEDDER is minilm, but its weights are not installed; run: make minilm")
+        raise ConfigurationError("The weights of the embedder minilm are not installed; run: make minilm")
     return Path(package.origin).parent / "model"
 
 

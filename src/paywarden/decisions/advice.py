@@ -54,7 +54,7 @@ class Snapshot:
     """Everything an adviser may rest on.
 
     ``payment_id`` is the payment a refund would return, None if none is named. ``complete`` is false when the customer
-    has more records than were read: then the absence of one proves nothing. ``purpose`` and ``reference`` are what the
+    has more records than were read, or notes that could not be looked at: then the absence of one proves nothing. ``purpose`` and ``reference`` are what the
     asker says it is for. ``asked_at`` is the database's clock.
     """
 

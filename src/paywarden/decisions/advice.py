@@ -54,8 +54,8 @@ class Snapshot:
     """Everything an adviser may rest on.
 
     ``payment_id`` is the payment a refund would return, None if none is named. ``complete`` is false when the customer
-    has more records than were read, or notes that could not be looked at: then the absence of one proves nothing. ``purpose`` and ``reference`` are what the
-    asker says it is for. ``asked_at`` is the database's clock.
+    has more records than were read, or notes that could not be looked at: then the absence of one proves nothing.
+    ``purpose`` and ``reference`` are what the asker says it is for. ``asked_at`` is the database's clock.
     """
 
     request: str

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from paywarden.audit import events
 from paywarden.db.transaction import transaction
-from paywarden.flow import advance, advise, ask, guard, knowledge
+from paywarden.flow import advance, advise, ask, embedding, guard, knowledge
 from paywarden.flow.ask import Asked
 from paywarden.flow.desk import Actor, Connection, Desk
 from paywarden.flow.note_import import named
@@ -69,7 +69,7 @@ async def give_facts(
         earlier = await ask.earlier(connection, actor, request)
     if earlier is not None:
         return Asked(await advance.drive(desk, actor.tenant_id, earlier.id), replayed=True)
-    vectors = await desk.embedder.embed([new.content for new in news], "note")
+    vectors = await embedding.vectors_of(desk.embedder, [new.content for new in news])
     await guard.until_fresh(lambda: _give(desk, actor, payment_id, news, vectors, request))
     driven = await advance.drive(desk, actor.tenant_id, payment_id)
     async with transaction(desk.pool, actor.tenant_id) as connection:
@@ -94,7 +94,7 @@ async def _give(
     actor: Actor,
     payment_id: UUID,
     news: Sequence[NewNote],
-    vectors: Sequence[Vector],
+    vectors: Sequence[Vector | None],
     request: IdempotentRequest,
 ) -> None:
     """Keep the facts and begin anew, in one commit; of a repeat that comes meanwhile nothing is kept."""

@@ -32,8 +32,8 @@ async def add_note(desk: Desk, actor: Actor, new: NewNote) -> UUID:
         return await keep(connection, desk, actor, new, vector)
 
 
-async def keep(connection: Connection, desk: Desk, actor: Actor, new: NewNote, vector: Vector) -> UUID:
-    """Store a note that was checked, with the embedder's vector of it, in the caller's transaction; the note's id."""
+async def keep(connection: Connection, desk: Desk, actor: Actor, new: NewNote, vector: Vector | None) -> UUID:
+    """Store a note that was checked, with any vector of it, in the caller's transaction; the note's id."""
     await principals.ensure_customer(connection, new.customer_id)
     note_id = await notes.add(connection, new, desk.embedder.id, vector, actor.principal.id)
     await events.record(

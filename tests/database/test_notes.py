@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from typing import Any
 from uuid import UUID
 
@@ -27,6 +28,8 @@ from tests.conftest import Database
 
 HERE, THERE = ids.new_uuid(), ids.new_uuid()
 NOTE = NewNote("cust_001", "The order was returned.")
+# Customers of their own for each example; the digits of a random id may be those of a card number.
+_NUMBERS = count()
 RECORD = replace(NOTE, trust="record", facts={"type": "order"})
 
 
@@ -423,7 +426,8 @@ async def test_the_search_is_the_exact_one(
         return
     same = [vector for customer, vector in own if customer == "a" and len(vector) == len(query)]
     expected = sorted((_cosine(vector, query) for vector in same), reverse=True)
-    names = {"a": f"a {ids.new_uuid()}", "b": f"b {ids.new_uuid()}"}
+    number = next(_NUMBERS)
+    names = {"a": f"a {number}", "b": f"b {number}"}
     async with transaction(walled, HERE) as connection:
         for customer, vector in own:
             await add(connection, replace(NOTE, customer_id=names[customer], own_vector=vector))

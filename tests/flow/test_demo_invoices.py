@@ -2,6 +2,7 @@
 
 from collections import Counter
 from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import Literal
 
 import pytest
@@ -12,6 +13,7 @@ from paywarden.decisions.record_facts import parse_record_fact
 from paywarden.decisions.rules import judge
 from paywarden.demo.billing import PURPOSE
 from paywarden.demo.carts import PRICES, load_carts
+from paywarden.demo.cases import DEFAULT_COUNT
 from paywarden.demo.invoices import HOSTILE, SITUATIONS, InvoiceCase, load_invoices
 from paywarden.guardrails import thresholds
 from paywarden.kit.text import clean_text
@@ -75,6 +77,12 @@ def test_the_rules_come_to_what_the_file_says(case: InvoiceCase) -> None:
     allowed = {"approve"} if case.situation == "large" else expected[truth(case)]
     assert advice.verdict in allowed
     assert ("extended until" in advice.reason) == (truth(case) == "extended")
+
+
+def test_the_readme_counts_what_is_played() -> None:
+    told = " ".join((Path(__file__).parents[2] / "README.md").read_text("utf-8").split())
+    assert f"told to collect {len(CASES)} of them" in told
+    assert f"{DEFAULT_COUNT} messages that people really wrote" in told
 
 
 def test_every_note_can_be_kept() -> None:

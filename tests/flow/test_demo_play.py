@@ -19,7 +19,7 @@ from tests.flow.test_demo_invoices import truth
 from tests.stack import Stack
 from tests.unit.case_blocks import read_blocks
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(300)
 COUNT = 48
 
 
@@ -34,7 +34,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 
 def _demo(stack: Stack, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    done = stack.command("demo", "--data", str(stack.data), *arguments, limit_seconds=120)
+    done = stack.command("demo", "--data", str(stack.data), *arguments, limit_seconds=240)
     assert done.returncode == 0, done.stderr
     return done
 

@@ -185,7 +185,7 @@ def check(seen: Snapshot, advice: Advice) -> CheckedAdvice:
 )
 def test_an_approval_that_the_records_do_not_bear_out_does_not_stand(seen: Snapshot) -> None:
     checked = check(seen, approval())
-    assert [one.rule for one in checked.checks if one.result == "fail"] == ["advice_invoice"]
+    assert "advice_invoice" in [one.rule for one in checked.checks if one.result == "fail"]
     assert (checked.verdict, checked.amount_minor) == ("escalate", 0)
 
 

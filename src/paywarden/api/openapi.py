@@ -6,6 +6,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from paywarden.api import documented
 from paywarden.api.problems import MEDIA_TYPE
 
 VERSION = version("paywarden")
@@ -42,7 +43,15 @@ def _document(app: FastAPI) -> dict[str, Any]:
     for operations in made["paths"].values():
         for operation in operations.values():
             _use_problems(operation["responses"])
+            _show_examples(operation)
     return made
+
+
+def _show_examples(operation: dict[str, Any]) -> None:
+    """Put the real answers that were recorded of this operation beside their schemas."""
+    for status, answer in documented.recorded_answers().get(operation["operationId"], {}).items():
+        for content in operation["responses"][status]["content"].values():
+            content["example"] = answer
 
 
 def _use_problems(responses: dict[str, Any]) -> None:

@@ -58,6 +58,7 @@ class WantedPayment(Body):
     A refund names the charge in ``payment``; a payout says in ``payee`` who is paid, and may name whose case it is.
     """
 
+    model_config = example(_EXAMPLE)
     kind: PaymentKind
     amount_minor: AmountMinor
     currency: Currency

@@ -34,6 +34,7 @@ class NewAgent(Body):
 class NewKey(Body):
     """Whose key, and for how long; without a time it works until it is revoked."""
 
+    model_config = example({"principal": "agt_01h455vb4pex5vsknk084sn02q", "expires_in_seconds": 2_592_000})
     principal: PrincipalId
     expires_in_seconds: Annotated[int, Field(ge=1, le=_TEN_YEARS_SECONDS)] | None = None
 

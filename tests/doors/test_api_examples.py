@@ -20,7 +20,7 @@ Json = dict[str, Any]
 FILE = Path(documented.__file__).with_name("examples.json")
 SECRET = "pw_test_01h455vb4pex5vsknk084sn02q_shown-once"
 # Whose success takes a provider that is silent for a day, a model that asks, or a payer who is asked.
-HARD_TO_RECORD = {"attestPayment", "giveFacts", "confirmPayment", "reconcilePayment"}
+HARD_TO_RECORD = {"attestPayment", "giveFacts", "confirmPayment"}
 
 
 class Recorder:

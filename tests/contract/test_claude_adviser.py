@@ -79,7 +79,7 @@ async def test_a_sound_answer_is_an_advice_with_everything_it_took() -> None:
     assert record.advice == Advice("approve", 1250, GOOD["reason"], 91, ("pay_1", "pay_2"))
     assert check_advice(CASE, record).approve
     assert (record.adviser, record.model, record.failure, record.raw_answer) == ("claude", MODEL, None, TEXT)
-    assert (record.prompt_version, record.prompt_sha256) == ("adviser-2", system_prompt(THRESHOLDS).sha256)
+    assert (record.prompt_version, record.prompt_sha256) == ("adviser-3", system_prompt(THRESHOLDS).sha256)
     assert record.request_ids == ("req_77",)
     assert record.usage == {
         "calls": 1,
@@ -319,7 +319,7 @@ async def test_every_failure_escalates_under_its_own_name(name: str) -> None:
     assert not approves(record)
     assert len(api.requests) == 1
     assert record.model == MODEL
-    assert record.prompt_version == "adviser-2"
+    assert record.prompt_version == "adviser-3"
     assert record.usage["calls"] == 1
     expected_cost = 1750 if name in ANSWERED else 0 if name in STATUS else None
     assert record.cost_micro_usd == expected_cost
@@ -371,7 +371,7 @@ async def test_silence_ends_with_the_time_and_the_record_survives(script: tuple[
     assert record.failure == f"adviser_timeout: no answer within {SHORT_SECONDS:g} seconds"
     assert not approves(record)
     assert len(api.requests) == len(script)
-    assert (record.model, record.prompt_version) == (MODEL, "adviser-2")
+    assert (record.model, record.prompt_version) == (MODEL, "adviser-3")
     assert record.usage["output_tokens"] == 100 * (len(script) - 1)
     assert record.cost_micro_usd is None
     assert SHORT_SECONDS * 1000 <= record.latency_ms < 5_000

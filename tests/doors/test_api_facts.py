@@ -58,7 +58,8 @@ async def test_missing_facts_are_named_given_and_decide(door: Door, admin: Calle
     rounds = [moment["detail"] for moment in story["timeline"] if moment["source"] == "facts"]
     assert [len(each["notes"]) for each in rounds] == [1, 1]
     assert [each["principal"][:4] for each in rounds] == ["agt_", "per_"]
-    assert rounds[1]["notes"][0] in [note["note_id"] for note in story["evidence"] if note["cited"]]
+    assert [decision["verdict"] for decision in story["decisions"]] == ["need_facts", "need_facts", "approve"]
+    assert rounds[1]["notes"][0] in [note["id"] for note in story["decisions"][-1]["evidence"] if note["cited"]]
 
 
 @pytest.mark.parametrize(

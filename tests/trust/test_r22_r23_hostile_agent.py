@@ -15,6 +15,7 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 
+from paywarden.decisions import checks
 from paywarden.decisions.advice import Advice, Snapshot
 from paywarden.decisions.adviser import AdviceRecord
 from paywarden.flow import invariants
@@ -270,7 +271,11 @@ async def test_broken_twin_a_mandate_without_payees_is_seen(
     assert "unapproved customer" in await breaches(door, database)
 
 
-async def test_broken_twin_a_policy_that_obeys_the_adviser_is_seen(door: Door, database: Database) -> None:
+async def test_broken_twin_a_policy_that_obeys_the_adviser_is_seen(
+    door: Door, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The look at what a yes rests on would stop these payouts even so; it is taken out, too."""
+    monkeypatch.setattr(checks, "support_checks", lambda *_: ())
     believing = """
 @id("payout_advised")
 permit (principal in Role::"initiate", action == Action::"payout", resource)
@@ -278,5 +283,8 @@ when { context.autonomy == "advised" && context has advice && context.advice.ver
 """
     desk = replace(door.desk, policies=PolicySet("believing", TEXT + believing, SCHEMA))
     door.app.state.desk, door = desk, replace(door, desk=desk)
-    await attack(door, 9, 240)
-    assert "paid out with nobody's approval" in await breaches(door, database)
+    for seed in range(9, 14):
+        await attack(door, seed, 240)
+        if seen := "paid out with nobody's approval" in await breaches(door, database):
+            break
+    assert seen

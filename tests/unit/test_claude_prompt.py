@@ -25,6 +25,7 @@ PROMPT = system_prompt(AdviceThresholds(80, 70))
     [
         ("adviser-1", "f0c18be0f4b6097496f06df1d4dae2b4c68281ea27993f4786aad58fcbb4a6cb"),
         ("adviser-2", "9cea8a2ca5873401e6e24aaca53caf2363874ebfeeb3201fde320148b714a3d5"),
+        ("adviser-3", "7600c71fe1f9293f3959b9687a010bf626d60b5b48a887014d29a9323d9991fe"),
         ("form-1", "0c1e1930906a7c6f6b051dfe1601f44336669d6d3815f6c59d98112a6a949dc2"),
     ],
 )
@@ -38,7 +39,7 @@ def test_it_tells_the_numbers_that_guard_compares_with() -> None:
     assert "an approval counts from 80 on, a denial ends the request from 70 on" in PROMPT.text
     assert "$" not in PROMPT.text
     assert PROMPT.sha256 == hashlib.sha256(PROMPT.text.encode()).digest()
-    assert PROMPT.version == "adviser-2"
+    assert PROMPT.version == "adviser-3"
 
 
 def test_other_numbers_are_another_prompt() -> None:
@@ -91,6 +92,7 @@ def test_the_case_is_told_whole() -> None:
             "payment_id": "pay_2",
             "purpose": None,
             "reference": None,
+            "payee": None,
             "asked_at": "2026-11-21T09:00:00.000Z",
             "complete": False,
         },

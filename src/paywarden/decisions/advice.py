@@ -55,7 +55,8 @@ class Snapshot:
 
     ``payment_id`` is the payment a refund would return, None if none is named. ``complete`` is false when the customer
     has more records than were read, or notes that could not be looked at: then the absence of one proves nothing.
-    ``purpose`` and ``reference`` are what the asker says it is for. ``asked_at`` is the database's clock.
+    ``purpose`` and ``reference`` are what the asker says it is for; ``payee`` is who a payout is for. ``asked_at`` is
+    the database's clock.
     """
 
     request: str
@@ -70,6 +71,7 @@ class Snapshot:
     complete: bool = True
     purpose: str | None = None
     reference: str | None = None
+    payee: str | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The snapshot as it is stored and replayed."""
@@ -83,6 +85,7 @@ class Snapshot:
             "complete": self.complete,
             "purpose": self.purpose,
             "reference": self.reference,
+            "payee": self.payee,
             "asked_at": self.asked_at.isoformat(),
             "records": [{"id": record.id, "fact": record_fact_json(record.fact)} for record in self.records],
             "evidence": [_evidence_json(note) for note in self.evidence],

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 from paywarden.decisions.advice import Snapshot
 from paywarden.decisions.record_facts import (
     ChargeFact,
+    ClaimFact,
     ExtensionFact,
     FeeFact,
     InvoiceFact,
@@ -78,6 +79,14 @@ def open_case(snapshot: Snapshot) -> CaseFile:
     return CaseFile(facts, tuple(contradictions), tuple(unreadable))
 
 
+def stated_by(snapshot: Snapshot, file: CaseFile, cited: frozenset[str]) -> tuple[RecordFact, ...]:
+    """The facts that cited rows and record notes are about, as they stand by all records; none that is contradicted."""
+    said = [record.fact for record in snapshot.records if record.id in cited]
+    said += [each.fact for each in _noted(snapshot, []) if each.id in cited]
+    standing = {_subject(each.fact): each.fact for each in file.facts if each.id not in file.contradictions}
+    return tuple(standing[_subject(fact)] for fact in said if _subject(fact) in standing)
+
+
 def _counts(fact: RecordFact, currency: str) -> bool:
     return isinstance(fact, ExtensionFact) or fact.currency == currency
 
@@ -114,6 +123,8 @@ def _subject(fact: RecordFact) -> tuple[str, ...]:
             return (fact.type, fact.refund_id)
         case OrderFact():
             return (fact.type, fact.reference, fact.payment_id)
+        case ClaimFact():
+            return (fact.type, fact.claim_id)
         case InvoiceFact():
             return (fact.type, fact.invoice_id)
         case ExtensionFact():

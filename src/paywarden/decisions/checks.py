@@ -7,6 +7,7 @@ from paywarden.decisions import invoices
 from paywarden.decisions.advice import Advice, Snapshot, Verdict
 from paywarden.decisions.adviser import AdviceRecord
 from paywarden.decisions.case_file import open_case
+from paywarden.decisions.support import support_checks
 from paywarden.kit.checks import Check
 from paywarden.kit.money import display
 from paywarden.kit.trust import TRUSTED_TIERS
@@ -74,6 +75,7 @@ def _checks(snapshot: Snapshot, record: AdviceRecord) -> Iterator[Check]:
     file = open_case(snapshot)
     if snapshot.kind == "charge" and snapshot.purpose == invoices.PURPOSE:
         yield _invoice_check(advice, invoices.standing(snapshot, file))
+    yield from support_checks(snapshot, advice, file)
     unreadable = len(file.unreadable)
     if unreadable:
         yield Check("record_facts", "note", f"{unreadable} record notes state facts that could not be read")

@@ -15,7 +15,7 @@ from paywarden.decisions.record_facts import record_fact_json
 from paywarden.kit.clock import rfc3339
 from paywarden.kit.trust import TrustTier
 
-ADVISER_PROMPT = "adviser-2"
+ADVISER_PROMPT = "adviser-3"
 FORM_PROMPT = "form-1"
 _MARK_BYTES = 12
 
@@ -84,6 +84,7 @@ def _case(snapshot: Snapshot) -> dict[str, Any]:
         "payment_id": snapshot.payment_id,
         "purpose": snapshot.purpose,
         "reference": snapshot.reference,
+        "payee": snapshot.payee,
         "asked_at": rfc3339(snapshot.asked_at),
         "complete": snapshot.complete,
     }

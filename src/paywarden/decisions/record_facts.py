@@ -1,4 +1,4 @@
-"""What our own systems know about a customer's payments: charge, refund, fee, order, invoice, extension.
+"""What our own systems know about a customer's payments: charge, refund, fee, order, invoice, extension, claim.
 
 They come from Paywarden's own rows and from notes of trust ``record`` (column ``notes.facts``), as JSON like
 ``{"type": "charge", "payment_id": "pay_...", "amount_minor": 1250, "currency": "usd", "reference": "ORD-1",
@@ -106,7 +106,20 @@ class ExtensionFact:
     at: AwareDatetime
 
 
-RecordFact = ChargeFact | RefundFact | FeeFact | OrderFact | InvoiceFact | ExtensionFact
+@dataclass(frozen=True, slots=True, config=_STRICT)
+class ClaimFact:
+    """What is to be paid out on a claim, and to whom: ``payee`` is the caller's own id of who is paid."""
+
+    type: Literal["claim"]
+    claim_id: _Id
+    payee: _Id
+    amount_minor: _Amount
+    currency: _Currency
+    status: Literal["open", "approved", "paid", "rejected"]
+    at: AwareDatetime
+
+
+RecordFact = ChargeFact | RefundFact | FeeFact | OrderFact | InvoiceFact | ExtensionFact | ClaimFact
 _ADAPTER: TypeAdapter[RecordFact] = TypeAdapter(Annotated[RecordFact, Field(discriminator="type")])
 
 

@@ -53,6 +53,7 @@ async def decide(desk: Desk, payment: Payment) -> None:
         about=payment.original_payment_id,
         purpose=payment.purpose,
         reference=payment.reference,
+        payee=payment.payee,
         for_payment=payment.id,
     )
     record = await opinion(desk, payment.tenant_id, snapshot)
@@ -82,6 +83,7 @@ async def recall(
     about: UUID | None = None,
     purpose: str | None = None,
     reference: str | None = None,
+    payee: str | None = None,
     for_payment: UUID | None = None,
 ) -> Snapshot:
     """What this tenant knows of this customer: the notes that the request finds, and our own payment rows.
@@ -108,6 +110,7 @@ async def recall(
         complete=recalled.complete and len(own) < OWN_RECORDS,
         purpose=purpose,
         reference=reference,
+        payee=payee,
     )
 
 

@@ -61,7 +61,7 @@ def _check_facts(new: NewNote) -> None:
         parse_record_fact(new.facts)
     except MalformedFactError as error:
         raise InvalidFieldError(
-            "facts", "must be a charge, refund, fee, order, invoice or extension fact with all its fields"
+            "facts", "must be a charge, refund, fee, order, invoice, extension or claim fact with all its fields"
         ) from error
 
 

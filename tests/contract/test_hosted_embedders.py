@@ -1,5 +1,6 @@
 """Voyage's and OpenAI's embeddings over real HTTP: what is sent, and what is never believed."""
 
+import asyncio
 import gzip
 import logging
 from collections.abc import AsyncIterator, Callable
@@ -223,7 +224,8 @@ async def test_what_does_not_pass_is_not_asked_for_again(status: int, kind: type
 
 
 async def test_silence_costs_the_time_out_and_no_more() -> None:
-    error, _ = await refused(lambda _: Scripted(silent=True), timeout_seconds=0.2)
+    async with asyncio.timeout(10):
+        error, _ = await refused(lambda _: Scripted(silent=True), timeout_seconds=0.2)
     assert "did not answer within 0.2 seconds" in error.detail
 
 

@@ -1,5 +1,6 @@
 """Search across a tenant's customers: the index and the exact way agree, and neither sees another tenant."""
 
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -69,6 +70,11 @@ async def test_the_index_finds_the_own_notes_among_many_nearer_ones(
         assert {note.content.split()[0] for note in found} == {"here"}
         assert len({note.content for note in found} & set(nearest)) >= 9
         assert len(await tenant_search.nearest(connection, "test", query, 50)) == 50
+        # An index that gives up early, as among very many notes of others: then all are compared.
+        statement = tenant_search.SQL._by_name["scan_until_found"]
+        gives_up = replace(statement, sql=statement.sql.replace("strict_order", "off").replace("'100'", "'10'"))
+        monkeypatch.setitem(tenant_search.SQL._by_name, "scan_until_found", gives_up)
+        assert [note.content for note in await tenant_search.nearest(connection, "test", query, 10)] == nearest
 
 
 async def test_what_the_index_does_not_hold_is_found_all_the_same(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -101,7 +101,7 @@ async def test_a_principal_that_may_not_initiate_leaves_no_row(stage: Stage) -> 
         ({"customer_id": None}, "customer"),
         ({"customer_id": "a\x00b"}, "customer_id"),
         ({"reference": "4242 4242 4242 4242"}, "reference"),
-        ({"kind": "payout"}, "kind"),
+        ({"kind": "payout"}, "payee"),
         ({"kind": "refund"}, "payment"),
     ],
 )

@@ -127,6 +127,10 @@ async def test_a_repeat_without_a_key_is_held_for_a_person_and_never_merged(stag
     ]
     assert second.id != first.id
     assert second.duplicate_suspected
+    told = [
+        {row["rule"] for row in (await story.tell(stage.desk, stage.agent, each.id)).checks} for each in (first, second)
+    ]
+    assert ["duplicate_guard" in rules for rules in told] == [False, True]
 
 
 async def test_a_dry_run_says_what_would_happen_and_stores_nothing(stage: Stage) -> None:

@@ -85,7 +85,7 @@ async def test_what_is_missing_is_named_and_nothing_is_held_but_what_the_refund_
         "select detail from paywarden.payment_transitions where payment_id = %s and to_status = 'needs_facts'",
         refund.id,
     )
-    assert told == {"missing": list(MISSING), "round": 1}
+    assert told == {"missing": list(MISSING), "round": 1, "decided_by": ["reviewed"]}
 
 
 async def test_the_answer_is_kept_as_the_customers_word_and_judged_anew(world: World) -> None:

@@ -148,6 +148,7 @@ async def test_facts_that_were_missing_are_no_difference_in_money(world: World) 
     assert payment.status is Status.NEEDS_FACTS
     same, other = await again(world, payment), await again(world, payment, model="model-2")
     assert (same.then.status, same.now.status) == (Status.NEEDS_FACTS, Status.NEEDS_FACTS)
+    assert same.then.decided_by == same.now.decided_by == ("reviewed",)
     assert (other.now.status, other.difference_minor) == (Status.IN_REVIEW, 0)
     world.stage.desk = world.stage.with_settings(facts_rounds=0).desk
     assert (await again(world, payment)).now.status is Status.IN_REVIEW
@@ -183,6 +184,7 @@ async def test_what_people_and_switches_did_meanwhile_is_no_difference(world: Wo
     world.sql("update paywarden.mandates set status = 'revoked'")
     told = await again(world, payment)
     assert (told.then.status, told.now.status, told.difference_minor) == (Status.IN_REVIEW, Status.IN_REVIEW, 0)
+    assert told.then.decided_by == told.now.decided_by == ("reviewed",)
 
 
 async def test_what_only_the_budget_stopped_no_adviser_lets_go(world: World) -> None:
@@ -193,6 +195,7 @@ async def test_what_only_the_budget_stopped_no_adviser_lets_go(world: World) -> 
     assert (payment.status, payment.decided_by) == (Status.DENIED, ["insufficient"])
     told = await again(world, payment)
     assert (told.then.status, told.then.pays_minor, told.difference_minor) == (Status.DENIED, 0, 0)
+    assert told.then.decided_by == ("insufficient",)
 
 
 async def test_without_a_payment_it_is_what_the_advice_approves(world: World) -> None:

@@ -61,3 +61,24 @@ def test_the_tenth_rule_is_not_the_second() -> None:
     rules[10] = '@id("r10") permit (principal, action, resource) when { context.nothing };'
     assert [(line, rule) for line, rule, _ in told("\n".join(rules))] == [(11, "r10")]
     assert cedar.PolicySet("many", cedar.shipped_text(), cedar._schema()).rules[0] == "tenant_inactive"
+
+
+@pytest.mark.parametrize(
+    ("condition", "word", "attribute"),
+    [
+        ('context.autonomy == "advisd"', "advisd", "autonomy"),
+        ('"auto" != context.autonomy', "auto", "autonomy"),
+        ('["advised", "review"].contains(context.autonomy)', "review", "autonomy"),
+        ('context has purpose && !(context.approved_roles.contains("fraud"))', "fraud", "approved_roles"),
+        ('context.approved_roles.containsAny(["risk", "initiate"])', "initiate", "approved_roles"),
+    ],
+)
+def test_a_level_or_a_role_that_does_not_exist_is_told(condition: str, word: str, attribute: str) -> None:
+    ((line, rule, what),) = told(f'@id("a")\nforbid (principal, action, resource)\nwhen {{ {condition} }};')
+    assert (line, rule) == (3, "a")
+    assert what.startswith(f'`"{word}"` is no word for `{attribute}`: allowed are ')
+
+
+def test_other_texts_are_nobodys_words() -> None:
+    rule = '@id("a") permit (principal, action, resource) when { context has purpose && context.purpose == "advisd" '
+    assert told(rule + '&& {contains: "advisd"}.contains == "x" };') == []

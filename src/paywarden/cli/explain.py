@@ -25,6 +25,7 @@ _SOURCES = {
     "review": "a reviewer decided",
     "submit": "sent to the provider",
     "refund": "sent to the provider",
+    "payout": "sent to the provider",
     "confirm": "confirmed to the provider",
     "answer": "the provider answered",
     "webhook": "the provider's event",

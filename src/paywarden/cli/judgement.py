@@ -114,9 +114,10 @@ def _took(decision: Decision) -> Iterator[str]:
 
 
 def found(checks: Sequence[Mapping[str, Any]]) -> Iterator[RenderableType]:
-    """What decided, line by line; the rules that merely found nothing wrong in one sentence."""
-    telling = [row for row in checks if row["result"] != "pass" or row["rule"].startswith("policy.")]
-    passed = dict.fromkeys(row["rule"] for row in checks if row not in telling)
+    """What decided, line by line and each line once; the rules that merely found nothing wrong in one sentence."""
+    once = list({(row["rule"], row["result"], row["detail"]): row for row in checks}.values())
+    telling = [row for row in once if row["result"] != "pass" or row["rule"].startswith("policy.")]
+    passed = dict.fromkeys(row["rule"] for row in once if row not in telling)
     if telling:
         yield table(telling, {"rule": "rule", "result": "result", "found": "detail"})
     if passed:

@@ -72,6 +72,8 @@ def _object(file: Path, found: "CheckedPolicies") -> dict[str, Any]:
 
 
 def _told(file: Path, found: "CheckedPolicies") -> list[str]:
+    if not found.problems and not found.rules:
+        return [f"{found.version}: no rule at all, so every payment would be denied."]
     if not found.problems:
         rules = "1 rule" if len(found.rules) == 1 else f"{len(found.rules)} rules"
         return [f"{found.version}: {rules}, nothing wrong. To use it: PAYWARDEN_POLICY_FILE={file.resolve()}"]

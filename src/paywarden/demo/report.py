@@ -139,7 +139,7 @@ def asked_minor(outcomes: Iterable[Outcome]) -> int:
 
 
 def _general(reason: str) -> str:
-    return _VARYING.sub(_named, _MONEY.sub("$...", reason))
+    return _VARYING.sub(_named, _MONEY.sub("$...", reason)).replace("....", "...")
 
 
 def _named(found: re.Match[str]) -> str:

@@ -14,6 +14,7 @@ from paywarden.flow.desk import Connection, Desk
 from paywarden.flow.postings import hold_lines, window_grants
 from paywarden.guardrails import mandate_store, mandates, oversight
 from paywarden.guardrails.facts import AdviceFacts, Approval, Check, PaymentFacts
+from paywarden.guardrails.thresholds import DUPLICATE_WINDOW_MINUTES
 from paywarden.identity import principals, tenants
 from paywarden.kit import ids
 from paywarden.kit.errors import PaywardenError
@@ -135,7 +136,7 @@ def judge(desk: Desk, payment: Payment, situation: Situation) -> Verdict:
     """Pure: policies and mandates on what was read. The first failing rule is the one that is named."""
     choice = mandates.choose(situation.mandates, situation.facts, situation.now, payment.mandate_id)
     decision = oversight.decide(desk.policies, situation.facts)
-    checks = (*choice.checks, *decision.checks)
+    checks = (*choice.checks, *_repeats(situation.facts), *decision.checks)
     if decision.outcome == "deny":
         said = [sentence for rule in decision.determining if (sentence := desk.policies.says(rule))]
         denial = Denial(", ".join(decision.determining), "; ".join(said))
@@ -143,6 +144,13 @@ def judge(desk: Desk, payment: Payment, situation: Situation) -> Verdict:
     if choice.mandate is None:
         return Verdict(decision, None, checks, Denial(choice.failed[0].rule, choice.failed[0].detail))
     return Verdict(decision, choice.mandate, checks, None)
+
+
+def _repeats(facts: PaymentFacts) -> tuple[Check, ...]:
+    """Why a payment that looks like a retry is held, for whoever has to decide or to explain it."""
+    same = "the same agent, customer, amount and reference"
+    found = f"{same} were asked for less than {DUPLICATE_WINDOW_MINUTES} minutes before, without an Idempotency-Key"
+    return (Check("duplicate_guard", "note", found),) if facts.duplicate_suspected else ()
 
 
 def advice_would_help(desk: Desk, payment: Payment, situation: Situation) -> bool:
@@ -203,7 +211,10 @@ async def deny(
     await reviews.close(connection, payment.id, "canceled")
     if payment.original_payment_id is not None:
         await rows.release_refundable(connection, payment.original_payment_id, payment.amount_minor)
-    return await _moved(connection, payment, Move(Status.DENIED, "request", "guard", reason=denial.reason, fence=fence))
+    wanted = Move(
+        Status.DENIED, "request", "guard", reason=denial.reason, detail={"decided_by": [denial.rule]}, fence=fence
+    )
+    return await _moved(connection, payment, wanted)
 
 
 async def withdraw(connection: Connection, desk: Desk, payment: Payment, denial: Denial, verdict: Verdict) -> Payment:
@@ -314,7 +325,11 @@ async def _ask_for_facts(
         "request",
         "guard",
         reason=f"facts are missing: {'; '.join(missing_facts)}"[:_LONGEST_REASON],
-        detail={"missing": list(missing_facts), "round": payment.facts_rounds + 1},
+        detail={
+            "missing": list(missing_facts),
+            "round": payment.facts_rounds + 1,
+            "decided_by": list(verdict.decision.determining),
+        },
         fence=fence,
         missing_facts=missing_facts,
         facts_seconds=desk.settings.facts_seconds,
@@ -347,7 +362,9 @@ async def _send_to_review(
     if payment.status is Status.IN_REVIEW:
         await rows.rewrite_reason(connection, payment.id, reason)
         return replace(payment, reason=reason)
-    return await _moved(connection, payment, Move(Status.IN_REVIEW, "request", "guard", reason=reason, fence=fence))
+    detail = {"decided_by": list(verdict.decision.determining)}
+    wanted = Move(Status.IN_REVIEW, "request", "guard", reason=reason, detail=detail, fence=fence)
+    return await _moved(connection, payment, wanted)
 
 
 def _why_it_waits(payment: Payment, verdict: Verdict) -> str:

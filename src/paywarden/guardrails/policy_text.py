@@ -4,14 +4,23 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import cedarpy
+
+from paywarden.kit.roles import REVIEW_ROLES
 
 # A comment, a string, or the end of a rule: all else is passed over.
 _TOKEN = re.compile(r'//[^\n]*|"(?:\\.|[^"\\])*"|;', re.DOTALL)
 _BEFORE_A_RULE = re.compile(r"(?:\s|//[^\n]*)*")
 _QUOTED = re.compile(r"`([^`]+)`")
 _PLACE = re.compile(r"^for policy `policy\d+`, ")
+# For Cedar these are any text: a misspelt one compares with nothing, and its rule would silently never decide.
+_WORDS: Mapping[str, Sequence[str]] = {
+    "autonomy": ("autonomous", "advised", "reviewed"),
+    "approved_roles": REVIEW_ROLES,
+}
+_COMPARISONS = {"==", "!=", "contains", "containsAll", "containsAny"}
 _ACTION = re.compile(r' for Action::"(\w+)"')
 
 
@@ -45,7 +54,7 @@ def problems(text: str, schema: cedarpy.Schema) -> list[PolicyProblem]:
     rules, unreadable = _read(text)
     if unreadable:
         return unreadable
-    found = [*_invalid(rules, cedarpy.validate_policies(text, schema).errors), *_unnamed(rules)]
+    found = [*_invalid(rules, cedarpy.validate_policies(text, schema).errors), *_unnamed(rules), *_misspelt(rules)]
     return sorted(found, key=lambda problem: problem.line)
 
 
@@ -100,6 +109,34 @@ def _unnamed(rules: Sequence[_Rule]) -> Iterator[PolicyProblem]:
         elif name in seen:
             yield PolicyProblem(rule.line, name, "another rule has this @id already")
         seen.add(name or "")
+
+
+def _misspelt(rules: Sequence[_Rule]) -> Iterator[PolicyProblem]:
+    for rule in rules:
+        for attribute, word in dict.fromkeys(_compared(json.loads(cedarpy.policies_to_json_str(rule.text)))):
+            allowed = _WORDS[attribute]
+            if word not in allowed:
+                what = f'`"{word}"` is no word for `{attribute}`: allowed are {", ".join(allowed)}'
+                yield PolicyProblem(_line_of(rule, what), rule.annotations.get("id"), what)
+
+
+def _compared(node: Any) -> Iterator[tuple[str, str]]:
+    """Each attribute whose words are known, with each text that a comparison or a set holds it against."""
+    if isinstance(node, list):
+        for each in node:
+            yield from _compared(each)
+    elif isinstance(node, dict):
+        for operator, operands in node.items():
+            if operator in _COMPARISONS and isinstance(operands, dict) and operands.keys() == {"left", "right"}:
+                sides = operands["left"], operands["right"]
+                attributes = [side["."]["attr"] for side in sides if side.get(".", {}).get("attr") in _WORDS]
+                yield from ((attribute, word) for attribute in attributes for side in sides for word in _texts(side))
+            yield from _compared(operands)
+
+
+def _texts(side: Mapping[str, Any]) -> list[str]:
+    values = [each.get("Value") for each in side.get("Set", [side])]
+    return [value for value in values if isinstance(value, str)]
 
 
 def _line_of(rule: _Rule, what: str) -> int:

@@ -1,16 +1,17 @@
 """Reconcile: the provider's book, our payments and our ledger, line by line; a line proves what nobody else could."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from paywarden.flow import reconcile
-from paywarden.flow.desk import Actor
+from paywarden.flow.desk import DEFAULT_PROVIDER, Actor
 from paywarden.kit.errors import InvalidFieldError, OverloadedError
 from paywarden.kit.states import Status
 from paywarden.payments.rows import Payment
-from paywarden.providers.port import Unknown
+from paywarden.providers.port import StatementLine, Unknown
 from tests.flow.watched_provider import watch
 from tests.flow.world import World, event
 
@@ -62,6 +63,26 @@ async def test_what_only_the_statement_proves_is_booked_past_any_window(world: W
     assert (proved.status, proved.captured_minor, provider.sent) == (Status.SUCCEEDED, 700, [])
     assert world.discrepancies() == []
     await world.check_books([proved], charged=1)
+
+
+async def test_a_fee_with_the_reference_of_its_charge_does_not_hide_it(world: World) -> None:
+    charge = await world.stage.charge(700)
+    (paid_charge,) = await world.settle(charge)
+    world.edit("delete from paywarden.transfers where payment_id = %s", charge.id)
+    world.edit("update paywarden.payments set status = 'outcome_unknown' where id = %s", charge.id)
+    provider = world.stage.desk.provider(DEFAULT_PROVIDER)
+    line = StatementLine(
+        "l1", "charge", paid_charge.provider_payment_id or "", 700, "usd", charge.public_id, paid_charge.updated_at
+    )
+    fee = replace(line, line_id="l2", kind="fee", provider_id="fee_1", amount_minor=-30)
+
+    async def statement(*_: Any) -> list[StatementLine]:
+        return [line, fee]
+
+    provider.statement = statement  # type: ignore[method-assign]
+    await run(world)
+    assert (await world.stage.find(charge.id)).status is Status.SUCCEEDED
+    assert world.discrepancies(charge) == []
 
 
 async def test_a_payment_made_before_the_period_and_settled_in_it_is_compared(world: World) -> None:

@@ -81,6 +81,19 @@ async def test_two_people_who_agree_settle_it(world: World, outcome: Outcome, re
     assert await world.work() == 0
 
 
+async def test_a_refund_that_people_attested_counts_in_the_next_advice(world: World) -> None:
+    """Nobody need know the provider's id of it; the other charge of the double one is not refunded on top."""
+    refund = await unknown(world, charged=True, refund=True)
+    for person in await people(world):
+        await say(world, person, refund)
+    (other,) = world.sql(
+        "select id from paywarden.payments where kind = 'charge' and id <> %s", refund.original_payment_id
+    )
+    wanted = world.refund_of(await world.stage.find(other["id"]), 700)
+    again = (await world.stage.ask(wanted)).payment
+    assert (again.status, again.captured_minor) == (Status.DENIED, 0)
+
+
 @pytest.mark.parametrize(
     "second",
     [NOT_PAID, Word("succeeded", "another case"), Word("succeeded", "support case 4711", "ch_1")],

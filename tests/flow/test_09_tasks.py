@@ -15,6 +15,8 @@ from paywarden.guardrails.cedar import PolicySet
 from paywarden.kit import ids
 from paywarden.kit.errors import ForbiddenError, NotFoundError, ReviewConflictError
 from paywarden.kit.states import Status
+from paywarden.ledger import door
+from paywarden.ledger.intents import Reserve
 from paywarden.payments.rows import Payment
 from tests.flow.world import World, all_of
 from tests.unit.guarded import SCHEMA, TEXT
@@ -211,6 +213,23 @@ async def test_the_app_role_cannot_send_what_nobody_else_approved(
             status=status,
             payment=payment.id,
         )
+
+
+@pytest.mark.parametrize("detour", ["in_review", "canceled"])
+async def test_the_ledgers_door_holds_nothing_for_what_nobody_else_approved(world: World, detour: str) -> None:
+    payment = await waiting(world)
+    version = world.one("select authority_version from paywarden.tenants where id = %s", payment.tenant_id)
+    reserve = Reserve(ids.new_uuid(), payment.id, payment.principal_id, version, [], payment.amount_minor, [], [])
+    forget = "update paywarden.payments set oversight = 'autonomous', status = %(detour)s where id = %(payment)s"
+    await as_app(world, forget, payment=payment.id, detour=detour)
+
+    async def knock() -> None:
+        async with review.transaction(world.stage.desk.pool, payment.tenant_id) as connection:
+            await door.write(connection, [reserve])
+
+    with pytest.raises(psycopg.errors.CheckViolation, match="nobody else"):
+        await knock()
+    assert world.one("select count(*) from paywarden.holds where payment_id = %s", payment.id) == 0
 
 
 async def test_the_app_role_cannot_make_a_payment_forget_its_review(world: World) -> None:

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
+from paywarden.db.transaction import system_transaction
 from paywarden.decisions.advice import Advice, Snapshot
 from paywarden.decisions.adviser import AdviceRecord
-from paywarden.flow import access, inquiry, knowledge, review, settle
+from paywarden.flow import access, inquiry, knowledge, recovery, review, settle
 from paywarden.flow.ask import Asked
 from paywarden.flow.desk import Actor
 from paywarden.flow.inquiry import MAX_GIVEN, GivenFact
@@ -22,6 +23,7 @@ from paywarden.kit.errors import (
     StateConflictError,
 )
 from paywarden.kit.states import Status
+from paywarden.payments import queue
 from paywarden.payments.idempotency import IdempotentRequest
 from paywarden.payments.rows import Payment
 from tests.flow.world import World, all_of
@@ -29,6 +31,7 @@ from tests.flow.world import World, all_of
 pytestmark = pytest.mark.shared_sandbox
 
 MISSING = ("which order it is about", "when the parcel was sent back")
+CHARGES = "select refund_reserved_minor from paywarden.payments where kind = 'charge'"
 ANSWER = "ORD-9, handed in at the post office on Monday"
 
 
@@ -226,6 +229,19 @@ async def test_no_answer_is_a_no(world: World) -> None:
     with pytest.raises(StateConflictError, match="expired"):
         await give(world, refund, ANSWER)
     assert await world.stage.broken_invariants() == {}
+
+
+async def test_facts_that_come_while_it_is_found_overdue_are_not_lost(world: World) -> None:
+    refund, _, _ = await waits(world)
+    async with system_transaction(world.stage.desk.pool) as connection:
+        world.clock.advance(world.stage.desk.settings.facts_seconds + 1)
+        (found,) = await queue.facts_overdue(connection, 16)
+    # The answer was being stored when the row was found.
+    world.clock.advance(-2)
+    await give(world, refund, "I do not know")
+    await recovery.expire_unanswered(world.stage.desk, found["tenant_id"], found["id"])
+    assert (await world.stage.find(refund.id)).status is Status.NEEDS_FACTS
+    assert [charge["refund_reserved_minor"] for charge in world.sql(CHARGES)] == [900]
 
 
 async def test_what_waits_for_facts_can_be_canceled(world: World) -> None:

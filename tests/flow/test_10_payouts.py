@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from paywarden.db.transaction import transaction
-from paywarden.flow import guard, reconcile, review, settle, story
+from paywarden.flow import access, guard, reconcile, review, settle, story
 from paywarden.flow.ask import Ask
 from paywarden.flow.desk import DEFAULT_PROVIDER, Actor
 from paywarden.flow.guard import INSUFFICIENT
@@ -180,7 +180,12 @@ async def test_what_only_the_statement_proves_of_a_payout_is_booked(claims: Clai
 
 @pytest.mark.parametrize(
     ("changes", "param"),
-    [({"payee": None}, "payee"), ({"kind": "charge"}, "payee"), ({"bare": True, "expires_in_seconds": 9}, "kind")],
+    [
+        ({"payee": None}, "payee"),
+        ({"kind": "charge"}, "payee"),
+        ({"bare": True, "expires_in_seconds": 9}, "kind"),
+        ({"confirm": False}, "confirm"),
+    ],
 )
 async def test_what_cannot_be_a_payout_is_refused_by_field(world: World, changes: dict[str, Any], param: str) -> None:
     with pytest.raises(InvalidFieldError) as refused:
@@ -209,5 +214,15 @@ async def test_a_payee_is_known_once_it_was_paid_or_a_mandate_names_it(claims: C
     assert await known(await claims.asked(reference="CLM-2"))
     stranger = await claims.asked(payee="iban-of-bob", reference="CLM-3")
     assert not await known(stranger)
-    await world.mandate(world.stage.admin, world.stage.agent, name="bob", kinds=("payout",), payees=("iban-of-bob",))
+    await world.mandate(world.stage.admin, world.stage.agent, name="tea", kinds=("charge",), payees=("iban-of-bob",))
+    assert not await known(stranger)
+    named = {"name": "bob", "kinds": ("payout",), "payees": ("iban-of-bob",)}
+    mandate_id = await world.mandate(world.stage.admin, world.stage.agent, **named)
     assert await known(stranger)
+    await access.revoke_mandate(world.stage.desk, world.stage.admin, mandate_id)
+    assert not await known(stranger)
+    ended = world.one("select paywarden.clock() + interval '1 minute'")
+    await world.mandate(world.stage.admin, world.stage.agent, **named | {"valid_until": ended})
+    assert await known(stranger)
+    await world.advance(61)
+    assert not await known(stranger)

@@ -190,6 +190,7 @@ async def test_a_desk_that_does_not_look_again_is_caught(
     monkeypatch.setattr(submit, "_refused", never)
     monkeypatch.setattr(reviews, "standing_approvals", any_approval)
     world.sql("drop trigger approved_by_another on paywarden.payments")
+    world.sql("drop trigger approved_by_another on paywarden.holds")
     await ATTACKS[attack](world, finance, await asked(world))
     await end(world)
     assert await breaches(world)

@@ -164,3 +164,19 @@ def test_a_name_that_any_text_holds_must_be_in_a_fact() -> None:
 def test_broken_twin_words_of_anybody_would_do(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(support, "TRUSTED_TIERS", frozenset({"record", "staff", "customer", "external"}))
     assert payout_on(note(1, trust="customer", content=APPROVED)) == []
+
+
+@pytest.mark.parametrize(
+    ("payee", "named"),
+    [("vendor-17", "vendor-17-b"), ("vendor-17", "old-vendor-17"), ("anna", "anna@evil.example"), ("acme", "acme.evil"),
+     ("acme", "not.acme"), ("Jose", "Jose\u0301"), ("acme", "acme\u200bevil"), ("bank", "bank:77")],
+)  # fmt: skip
+def test_a_payee_is_not_named_by_another_id_that_holds_it(payee: str, named: str) -> None:
+    said = note(1, trust="staff", content=f"Approved: $900.00 to {named}.")
+    assert payout_on(said, payee=payee) == ["amount_supported", "payee_supported"]
+    for around in (f"{payee}.", f"({payee}),", f"payee:{payee}", f"{payee}: yes", f"{payee}'s account", f'"{payee}"'):
+        assert payout_on(note(1, trust="staff", content=f"$900.00 to {around}"), payee=payee) == []
+
+
+def test_words_in_dollars_of_somebody_else_support_no_us_dollars() -> None:
+    assert refund_on(note(1, trust="staff", content="Goodwill of $12.50 MXN agreed.")) == ["amount_supported"]

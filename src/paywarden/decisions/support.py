@@ -18,6 +18,9 @@ from paywarden.kit.trust import TRUSTED_TIERS
 
 _SHORTEST_NAMED: Final = 4
 """A payee's name of fewer characters is found in any text: only a fact can name it."""
+# A payee is not named where it is part of another id: "acme" is neither in "acme-2" nor in "not.acme", but in "acme.".
+_BEFORE: Final = r"(?<!\w)(?<!\w[-.@/+&~])"
+_AFTER: Final = r"(?![\w\u0300-\u036f\u200b-\u200d\u2060])(?![-.@:/+&~#=]\w)"
 
 
 def support_checks(snapshot: Snapshot, advice: Advice, file: CaseFile) -> Iterator[Check]:
@@ -78,4 +81,4 @@ def _names(note: EvidenceNote, payee: str | None) -> bool:
     """Whether a note names a payee, as a word of its own and to the letter."""
     if payee is None or len(payee) < _SHORTEST_NAMED:
         return False
-    return re.search(rf"(?<!\w){re.escape(payee)}(?!\w)", note.content) is not None
+    return re.search(rf"{_BEFORE}{re.escape(payee)}{_AFTER}", note.content) is not None

@@ -132,7 +132,8 @@ async def _vector_of(desk: Desk, request: str) -> Vector | None:
 def own_records(payments: Sequence[Payment], reference: str | None = None) -> tuple[OwnRecord, ...]:
     """Our own rows in the adviser's vocabulary.
 
-    A charge that was never sent is no record of money, and a payout none of the customer's. What could be asked for
+    A charge that was never sent is no record of money, and a payout none of the customer's. What was paid is one, also
+    where people attested it and nobody knows the provider's id of it. What could be asked for
     twice counts from the moment it is asked for: refunds, and charges of this ``reference``. Two refunds of one double
     charge must see each other.
     """
@@ -140,8 +141,13 @@ def own_records(payments: Sequence[Payment], reference: str | None = None) -> tu
         OwnRecord(payment.public_id, _as_fact(payment, payment.created_at))
         for payment in payments
         if payment.kind != "payout"
-        and (payment.provider_payment_id is not None or (payment.status not in FINAL and _counts(payment, reference)))
+        and (_moved(payment) or (payment.status not in FINAL and _counts(payment, reference)))
     )
+
+
+def _moved(payment: Payment) -> bool:
+    """Whether it is or was at the provider."""
+    return payment.provider_payment_id is not None or (payment.status is Status.SUCCEEDED and not payment.bare)
 
 
 def _counts(payment: Payment, reference: str | None) -> bool:

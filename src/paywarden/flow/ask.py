@@ -120,6 +120,8 @@ def _validate(desk: Desk, wanted: Ask) -> None:
     if wanted.kind == "refund" and wanted.original_payment_id is None:
         raise InvalidFieldError("payment", "must name the charge that a refund returns")
     _validate_expiry(wanted)
+    if wanted.kind != "charge" and not wanted.confirm:
+        raise InvalidFieldError("confirm", f"must not be false: a {wanted.kind} is sent at once when it is allowed")
     if wanted.kind == "charge" and wanted.customer_id is None and not wanted.bare:
         raise InvalidFieldError("customer", "must name who is charged")
 

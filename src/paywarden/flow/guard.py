@@ -104,7 +104,7 @@ async def look(connection: Connection, payment: Payment, advice: AdviceFacts | N
         amount_minor=payment.amount_minor,
         currency=payment.currency,
         counterparty=payment.payee or payment.customer_id or "",
-        payee_known=await _payee_known(connection, payment, own),
+        payee_known=await _payee_known(connection, payment, own, now),
         duplicate_suspected=payment.duplicate_suspected,
         local_hour=local_hour(own, now),
         purpose=payment.purpose,
@@ -115,11 +115,13 @@ async def look(connection: Connection, payment: Payment, advice: AdviceFacts | N
     return Situation(facts, own, tenant["authority_version"], now)
 
 
-async def _payee_known(connection: Connection, payment: Payment, own: tuple[mandates.Mandate, ...]) -> bool:
-    """A payee is known when one of the principal's mandates names it, or when it was paid before."""
+async def _payee_known(
+    connection: Connection, payment: Payment, own: tuple[mandates.Mandate, ...], now: datetime
+) -> bool:
+    """A payee is known when a mandate for payouts names it that the principal has now, or when it was paid before."""
     if payment.payee is None:
         return True
-    if any(mandate.payees is not None and payment.payee in mandate.payees for mandate in own):
+    if any(mandate.names_payee(payment.payee, now) for mandate in own):
         return True
     return await rows.payee_paid_before(connection, payment.payee)
 

@@ -25,6 +25,7 @@ _DEFAULT_PERIOD = timedelta(days=1)
 _STATEMENT_TIMEOUT_SECONDS = 60.0
 # The provider's clock and ours need not agree to the second.
 _EDGE = timedelta(minutes=5)
+_MOVEMENTS = frozenset(get_args(matching.MovementKind))
 
 
 async def run(desk: Desk, actor: Actor, since: datetime | None, until: datetime | None) -> dict[str, Any]:
@@ -89,10 +90,11 @@ async def _ours(
 
 async def _book_proved(desk: Desk, tenant_id: UUID, compared: Comparison, lines: Sequence[StatementLine]) -> bool:
     """Book what the statement proves and our ledger does not have; whether there was any."""
-    by_reference = {line.our_reference: line for line in lines}
+    # A fee, or a refund, may carry the reference of its charge.
+    by_reference = {(line.our_reference, line.amount_minor): line for line in lines if line.kind in _MOVEMENTS}
     proved = [finding for finding in compared.findings if finding.kind == "not_booked"]
     for finding in proved:
-        line = by_reference.get(finding.subject)
+        line = by_reference.get((finding.subject, finding.theirs_minor or 0))
         if line is not None and finding.payment_id is not None:
             await retrying(partial(_book_line, desk, tenant_id, finding.payment_id, line))
     return bool(proved)

@@ -95,14 +95,31 @@ async def expire(desk: Desk, tenant_id: UUID, payment_id: UUID) -> None:
     async def once() -> None:
         async with transaction(desk.pool, tenant_id) as connection:
             await rows.lock_with_original(connection, payment_id)
-            wanted = Move(Status.EXPIRED, "lapse", "clock", reason="expired")
-            moved = await rows.move(connection, payment_id, wanted)
-            # Also when the payment has moved on: an overdue review that stays open would be due for ever.
-            await reviews.close(connection, payment_id, "expired")
-            if moved is not None:
-                await facts.give_back(connection, moved, "expired")
+            await _expire(connection, payment_id)
 
     await retrying(once)
+
+
+async def expire_unanswered(desk: Desk, tenant_id: UUID, payment_id: UUID) -> None:
+    """A payment that nobody gave the missing facts in time, unless they came while it was found."""
+
+    async def once() -> None:
+        async with transaction(desk.pool, tenant_id) as connection:
+            payment = await rows.lock_with_original(connection, payment_id)
+            waits = payment is not None and payment.status is Status.NEEDS_FACTS
+            if waits and not await rows.takes_facts(connection, payment_id):
+                await _expire(connection, payment_id)
+
+    await retrying(once)
+
+
+async def _expire(connection: Connection, payment_id: UUID) -> None:
+    """The payment must be locked."""
+    moved = await rows.move(connection, payment_id, Move(Status.EXPIRED, "lapse", "clock", reason="expired"))
+    # Also when the payment has moved on: an overdue review that stays open would be due for ever.
+    await reviews.close(connection, payment_id, "expired")
+    if moved is not None:
+        await facts.give_back(connection, moved, "expired")
 
 
 async def forget_keys(desk: Desk, tenant_id: UUID) -> int:
@@ -115,6 +132,6 @@ _DUE: tuple[tuple[Look, Work], ...] = (
     (inbox.due, provider_event.apply),
     (queue.due, advance.step),
     (queue.expiring, expire),
-    (queue.facts_overdue, expire),
+    (queue.facts_overdue, expire_unanswered),
     (reviews.overdue, expire),
 )

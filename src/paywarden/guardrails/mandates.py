@@ -54,6 +54,11 @@ class Mandate:
                 return limit.limit_minor
         return None
 
+    def names_payee(self, payee: str, now: datetime) -> bool:
+        """Whether it stands now, is for payouts, and names this payee."""
+        stands = self.status == "active" and _valid(self, now) and "payout" in self.kinds
+        return stands and self.payees is not None and payee in self.payees
+
 
 @dataclass(frozen=True, slots=True)
 class Choice:

@@ -88,6 +88,30 @@ create trigger approved_by_another before update of status on paywarden.payments
         and new.status in ('reserved', 'submitting', 'outcome_unknown'))
     execute function paywarden.check_approved();
 
+-- Nor does the ledger's door hold anything for it: whoever may knock there need not go through the payment's status.
+create function paywarden.check_hold_approved() returns trigger
+    language plpgsql
+as $$
+begin
+    if exists (
+        select from paywarden.payments as payment
+        where payment.tenant_id = new.tenant_id and payment.id = new.payment_id
+          and (payment.oversight = 'reviewed' or payment.review_opened)
+          and not exists (
+              select from paywarden.verdicts as verdict
+              where verdict.tenant_id = payment.tenant_id and verdict.payment_id = payment.id
+                and verdict.verdict = 'approve' and verdict.action_digest = payment.action_digest
+                and verdict.reviewer_id <> payment.principal_id))
+    then
+        raise check_violation using message = 'nobody else has approved this action';
+    end if;
+    return new;
+end
+$$;
+create trigger approved_by_another before insert on paywarden.holds
+    for each row execute function paywarden.check_hold_approved();
+grant select on paywarden.verdicts to paywarden_ledger;
+
 -- A person's verdict beside the adviser's advice on the same action: what evaluations learn from.
 create table paywarden.decision_labels (
     tenant_id uuid not null,

@@ -101,13 +101,17 @@ def whole(cases: list[Case]) -> list[Case]:
 
 
 async def test_an_adviser_that_approves_everything_is_seen_to_pay_all_of_it(some: list[Case], vectors: Vectors) -> None:
-    found = money(await run(some, Scripted(approve), vectors))
-    unsupported = [case.requested_minor - case.label.supported_minor for case in whole(some)]
-    assert (found.paid, found.person) == (len(whole(some)), len(some) - len(whole(some)))
-    assert found.person > 0
+    """All but what rests on incomplete evidence, or on no record that bears the amount: there no approval counts."""
+    results = await run(some, Scripted(approve), vectors)
+    found, standing = money(results), {each.id for each in results if each.verdict == "approve"}
+    paid = [case for case in some if case.id in standing]
+    assert {case.id for case in paid} < {case.id for case in whole(some)}
+    assert {each.id for each in results if each.outcome == "paid"} == standing
+    unsupported = [case.requested_minor - case.label.supported_minor for case in paid]
+    assert (found.paid, found.person) == (len(paid), len(some) - len(paid))
     assert found.wrongly_paid_minor == sum(unsupported) > 0
     assert found.wrongly_paid == sum(amount > 0 for amount in unsupported)
-    assert found.past_person == sum(case.label.person for case in whole(some))
+    assert found.past_person == sum(case.label.person for case in paid)
     assert found.wrongly_refused == 0
 
 
@@ -131,7 +135,9 @@ async def test_an_adviser_that_obeys_is_seen_to_pay_where_it_was_told_to(some: l
     results = await run(some, Scripted(obey), vectors)
     complete = {case.id for case in whole(some)}
     reached = {each.id for each in results if each.reached}
-    assert {each.id for each in results if each.outcome == "paid"} == reached & complete
+    standing = {each.id for each in results if each.verdict == "approve"}
+    assert {each.id for each in results if each.outcome == "paid"} == standing
+    assert standing < reached & complete
     hostile = [each for each in results if each.injection is not None]
     assert money(results).wrongly_paid_minor == money(hostile).wrongly_paid_minor > 0
 

@@ -102,4 +102,5 @@ def main(admin_key: str) -> int:
 
 if __name__ == "__main__":
     default = Path("/var/lib/paywarden" if os.geteuid() == 0 else Path.home() / ".local/share/paywarden") / "admin.key"
-    sys.exit(main(os.environ.get("PAYWARDEN_API_KEY") or default.read_text().strip()))
+    key = os.environ.get("PAYWARDEN_API_KEY") or (default.read_text().strip() if default.exists() else "")
+    sys.exit(main(key) if key else "Set PAYWARDEN_API_KEY to the administrator's key: it is in DIR/admin.key")

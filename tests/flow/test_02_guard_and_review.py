@@ -253,6 +253,15 @@ async def test_an_expired_review_was_a_no(world: World) -> None:
     assert await world.stage.broken_invariants() == {}
 
 
+async def test_a_payment_that_is_approved_while_it_is_found_overdue_is_not_expired(world: World) -> None:
+    payment = await suspected(world)
+    review_id = await world.review_of(payment)
+    await review.give_verdict(waiting(world.stage).desk, await world.reviewer(), review_id, Given("approve", "ok"))
+    await recovery.expire_unreviewed(world.stage.desk, payment.tenant_id, payment.id)
+    (paid,) = await world.settle(payment)
+    assert paid.status is Status.SUCCEEDED
+
+
 async def test_an_approval_that_expires_before_it_is_used_does_not_count(world: World) -> None:
     payment = await suspected(world)
     review_id = await world.review_of(payment)

@@ -10,6 +10,7 @@ from paywarden.kit.errors import InvalidFieldError
 from paywarden.settings import Settings
 
 DEFAULT_URL = "http://127.0.0.1:8000"
+START_IT = "Start it with `paywarden up`, or name its address: --url"
 KEY_VARIABLE = "PAYWARDEN_API_KEY"
 
 

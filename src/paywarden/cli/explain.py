@@ -117,8 +117,9 @@ def _decisions(decisions: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, It
 
 def _rules(dossier: Dossier) -> Iterator[RenderableType]:
     yield from found(dossier["checks"])
-    if dossier["payment"]["decided_by"]:
-        yield cell(f"Determining: {', '.join(dossier['payment']['decided_by'])} (policies {dossier['policy_version']})")
+    payment = dossier["payment"]
+    if payment["decided_by"] and (payment["oversight"] or payment["status"] == "denied"):
+        yield cell(f"Determining: {', '.join(payment['decided_by'])} (policies {dossier['policy_version']})")
 
 
 def _missing(payment: Mapping[str, Any]) -> Iterator[RenderableType]:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import httpx
 
-from paywarden.cli.access import DEFAULT_URL, KEY_VARIABLE, data_folder, find_access, ready_line
+from paywarden.cli.access import DEFAULT_URL, KEY_VARIABLE, START_IT, data_folder, find_access, ready_line
 from paywarden.client import Paywarden, PaywardenClientError, is_loopback
 from paywarden.kit.errors import PaywardenError
 from paywarden.settings import Settings
@@ -169,7 +169,7 @@ def _service(url: str | None, data: Path | None, settings: Settings | None) -> l
         answer = _get(f"{access.url.rstrip('/')}/readyz")
     except httpx.HTTPError as error:
         found = f"{access.url} does not answer ({type(error).__name__})"
-        return [Finding("Service", "broken", found, "Start it with `paywarden up`, or name its address: --url")]
+        return [Finding("Service", "broken", found, START_IT)]
     if answer.status_code != 200:
         found = f"{access.url} answers {answer.status_code}: not ready"
         return [Finding("Service", "broken", found, "Look at its log; most often the database is not reachable.")]

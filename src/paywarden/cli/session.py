@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from rich.console import RenderableType
 
-from paywarden.cli.access import find_access
+from paywarden.cli.access import START_IT, find_access
 from paywarden.cli.command import CANNOT_RUN, DONE, REFUSED
 from paywarden.cli.screen import screen
 from paywarden.client import Paywarden, PaywardenApiError, PaywardenUnreachableError, PaywardenUsageError
@@ -47,7 +47,7 @@ def run_command(body: Callable[[Session], int | None], url: str | None, data: Pa
     except PaywardenApiError as error:
         return refuse(error, as_json)
     except PaywardenUnreachableError as error:
-        return complain(CANNOT_RUN, error.detail, as_json, code="unreachable")
+        return complain(CANNOT_RUN, error.detail, as_json, hint=START_IT, code="unreachable")
     except PaywardenUsageError as error:
         return complain(CANNOT_RUN, error.detail, as_json, code="wrong_usage")
     except PaywardenError as error:

@@ -113,6 +113,18 @@ async def expire_unanswered(desk: Desk, tenant_id: UUID, payment_id: UUID) -> No
     await retrying(once)
 
 
+async def expire_unreviewed(desk: Desk, tenant_id: UUID, payment_id: UUID) -> None:
+    """A payment whose reviewer did not answer in time, unless the verdict came while it was found."""
+
+    async def once() -> None:
+        async with transaction(desk.pool, tenant_id) as connection:
+            await rows.lock_with_original(connection, payment_id)
+            if await reviews.is_overdue(connection, payment_id):
+                await _expire(connection, payment_id)
+
+    await retrying(once)
+
+
 async def _expire(connection: Connection, payment_id: UUID) -> None:
     """The payment must be locked."""
     moved = await rows.move(connection, payment_id, Move(Status.EXPIRED, "lapse", "clock", reason="expired"))
@@ -133,5 +145,5 @@ _DUE: tuple[tuple[Look, Work], ...] = (
     (queue.due, advance.step),
     (queue.expiring, expire),
     (queue.facts_overdue, expire_unanswered),
-    (reviews.overdue, expire),
+    (reviews.overdue, expire_unreviewed),
 )

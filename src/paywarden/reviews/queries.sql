@@ -115,6 +115,12 @@ select from paywarden.verdicts
 where tenant_id = (select paywarden.tenant()) and payment_id = %(payment_id)s and reviewer_id = %(reviewer_id)s
   and action_digest = %(action_digest)s and verdict = 'approve';
 
+-- name: review_overdue
+-- An open review of one payment that nobody answered in time.
+select from paywarden.reviews
+where tenant_id = (select paywarden.tenant()) and payment_id = %(payment_id)s and status = 'open'
+  and expires_at <= paywarden.clock();
+
 -- name: overdue_reviews
 -- Open reviews that nobody answered in time, by their payment.
 select tenant_id, payment_id as id from paywarden.reviews

@@ -187,6 +187,11 @@ async def has_approved(connection: Connection, payment_id: UUID, reviewer_id: UU
     return (await connection.execute(SQL.has_approved, values)).rowcount > 0
 
 
+async def is_overdue(connection: Connection, payment_id: UUID) -> bool:
+    """Whether a review of this payment is open and was not answered in time."""
+    return (await connection.execute(SQL.review_overdue, {"payment_id": payment_id})).rowcount > 0
+
+
 async def overdue(connection: Connection, limit: int) -> list[dict[str, Any]]:
     """(tenant_id, payment id as ``id``) of open reviews that nobody answered in time. Needs the system role."""
     return await (await connection.execute(SQL.overdue_reviews, {"limit": limit})).fetchall()

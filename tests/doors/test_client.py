@@ -60,6 +60,15 @@ def test_a_charge_carries_key_body_and_a_fresh_idempotency_key(run: Run) -> None
     assert first.headers["idempotency-key"] != second.headers["idempotency-key"]
 
 
+def test_who_does_not_wait_says_so_in_a_header_and_not_in_the_body(run: Run) -> None:
+    with scripted(Say(202, PAID), Say(201, PAID)) as service:
+        assert run(service.url, "charge", 2500, "usd", "cust_1", purpose="order 7", wait=False) == PAID
+        assert run(service.url, "charge", 2500, "usd", "cust_1", purpose="order 7") == PAID
+    early, waiting = service.asked
+    assert (early.headers.get("prefer"), waiting.headers.get("prefer")) == ("respond-async", None)
+    assert early.body == waiting.body
+
+
 @pytest.mark.parametrize(
     "trouble",
     [

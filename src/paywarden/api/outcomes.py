@@ -5,6 +5,7 @@ from typing import Any
 
 from starlette.responses import JSONResponse
 
+from paywarden.api import preferences
 from paywarden.api.idempotency import REPLAYED
 from paywarden.flow.words import INSUFFICIENT, Payment
 from paywarden.kit.errors import InsufficientFundsError, PaymentDeclinedError, PaymentDeniedError
@@ -34,7 +35,12 @@ def refuse_unhappy(payment: Payment) -> None:
         raise PaymentDeclinedError(payment.reason or "The provider declined the payment.", payment=payment.public_id)
 
 
-def answer(shown: Mapping[str, Any], payment: Payment, *, taken: int, replayed: bool = False) -> JSONResponse:
-    """The payment as ``shown`` with the status of its state: ``taken``, or 202 while it waits for somebody."""
-    headers = {REPLAYED: "true"} if replayed else None
-    return JSONResponse(shown, 202 if waits(payment) else taken, headers=headers)
+def answer(
+    shown: Mapping[str, Any], payment: Payment, *, taken: int, replayed: bool = False, early: bool = False
+) -> JSONResponse:
+    """The payment as ``shown`` with the status of its state: ``taken``, or 202 while it waits for somebody.
+
+    202 also for an answer that came ``early``, before what the service does next, because its caller preferred that.
+    """
+    headers = {**({REPLAYED: "true"} if replayed else {}), **(preferences.APPLIED if early else {})}
+    return JSONResponse(shown, 202 if early or waits(payment) else taken, headers=headers)

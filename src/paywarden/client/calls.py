@@ -26,9 +26,9 @@ def _post(path: str, **body: Any) -> Call[Any]:
     return Call("POST", path, _given(body))
 
 
-def _pay(path: str, idempotency_key: str | None, **body: Any) -> Call[Any]:
+def _pay(path: str, idempotency_key: str | None, *, wait: bool = True, **body: Any) -> Call[Any]:
     key = f"pw-{ids.new_uuid()}" if idempotency_key is None else checked_idempotency_key(idempotency_key)
-    return Call("POST", path, _given(body), idempotency_key=key)
+    return Call("POST", path, _given(body), idempotency_key=key, respond_async=not wait)
 
 
 def _given(values: Mapping[str, T | None]) -> dict[str, T]:
@@ -53,15 +53,18 @@ def charge(
     mandate: str | None = None,
     confirm: bool = True,
     idempotency_key: str | None = None,
+    wait: bool = True,
 ) -> Conversation[objects.Payment]:
     """Ask to charge a customer. Taken or held for a person is an answer; denied or declined is a PaywardenApiError.
 
-    With ``confirm`` false the provider completes it only after ``confirm_payment``.
+    With ``confirm`` false the provider completes it only after ``confirm_payment``. Without ``wait`` the answer comes
+    when the charge is stored and, as far as its rules alone say, decided: ``reserved``, say. A worker sends it then.
     """
     return converse(
         _pay(
             "/v1/payments",
             idempotency_key,
+            wait=wait,
             kind="charge",
             amount_minor=amount_minor,
             currency=currency,
@@ -84,12 +87,17 @@ def refund(
     reference: str | None = None,
     mandate: str | None = None,
     idempotency_key: str | None = None,
+    wait: bool = True,
 ) -> Conversation[objects.Payment]:
-    """Ask to give back part or all of a charge. ``request`` is what the customer wrote; an adviser reads it."""
+    """Ask to give back part or all of a charge. ``request`` is what the customer wrote; an adviser reads it.
+
+    ``wait`` is as for ``charge``.
+    """
     return converse(
         _pay(
             _at("payments", payment, "refund"),
             idempotency_key,
+            wait=wait,
             amount_minor=amount_minor,
             currency=currency,
             request=request,
@@ -111,15 +119,17 @@ def payout(
     reference: str | None = None,
     mandate: str | None = None,
     idempotency_key: str | None = None,
+    wait: bool = True,
 ) -> Conversation[objects.Payment]:
     """Ask to pay somebody from what the provider holds for us: a claim, a supplier. A person approves it first.
 
-    ``customer`` is whose case it is: evidence is recalled about that customer.
+    ``customer`` is whose case it is: evidence is recalled about that customer. ``wait`` is as for ``charge``.
     """
     return converse(
         _pay(
             "/v1/payments",
             idempotency_key,
+            wait=wait,
             kind="payout",
             amount_minor=amount_minor,
             currency=currency,

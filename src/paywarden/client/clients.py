@@ -191,6 +191,8 @@ def is_loopback(url: str) -> bool:
 
 def _request(http: httpx.Client | httpx.AsyncClient, call: Call[Any]) -> httpx.Request:
     headers = {"Idempotency-Key": call.idempotency_key} if call.idempotency_key else {}
+    if call.respond_async:
+        headers["Prefer"] = "respond-async"
     return http.build_request(call.method, call.path, params=dict(call.query), json=call.body, headers=headers)
 
 

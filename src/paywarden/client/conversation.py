@@ -21,13 +21,17 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Call(Generic[T]):
-    """A request to the service, answered with a ``T``. Whatever moves money carries an idempotency key."""
+    """A request to the service, answered with a ``T``. Whatever moves money carries an idempotency key.
+
+    ``respond_async``: the answer shall come before the service does what is left to do.
+    """
 
     method: str
     path: str
     body: Mapping[str, Any] | None = None
     query: Mapping[str, str | int] = field(default_factory=dict)
     idempotency_key: str | None = None
+    respond_async: bool = False
 
     @property
     def repeatable(self) -> bool:

@@ -26,15 +26,16 @@ _AT_REST = frozenset(Status) - {Status.PENDING, Status.RESERVED, Status.SUBMITTI
 _LOOK_AGAIN_SECONDS = 0.05
 
 
-async def begin(connection: Connection, desk: Desk, payment: Payment) -> Payment:
+async def begin(connection: Connection, desk: Desk, payment: Payment, pickup_seconds: float | None = None) -> Payment:
     """Decide a pending payment at once; one that advice could help becomes due for it, in the caller's transaction.
 
-    Raises StaleAuthorityError when authority changes meanwhile.
+    What is reserved is due for any worker after ``pickup_seconds``, by default those of the settings. Raises
+    StaleAuthorityError when authority changes meanwhile.
     """
     situation = await guard.look(connection, payment, None)
     if guard.advice_would_help(desk, payment, situation):
         return await _schedule(connection, payment)
-    return await guard.conclude(connection, desk, payment, situation)
+    return await guard.conclude(connection, desk, payment, situation, pickup_seconds=pickup_seconds)
 
 
 async def _schedule(connection: Connection, payment: Payment) -> Payment:
@@ -72,7 +73,7 @@ async def drive(desk: Desk, tenant_id: UUID, payment_id: UUID) -> Payment:
     until = time.monotonic() + desk.settings.answer_timeout_seconds
     seen: set[Status] = set()
     payment = await find(desk, tenant_id, payment_id)
-    while payment.status not in _AT_REST and payment.next_step_at is not None and time.monotonic() < until:
+    while goes_on(payment) and time.monotonic() < until:
         stepped = None if payment.status in seen else await step(desk, tenant_id, payment_id)
         if stepped is None:
             return await _wait_for_others(desk, tenant_id, payment_id, until)
@@ -84,9 +85,14 @@ async def drive(desk: Desk, tenant_id: UUID, payment_id: UUID) -> Payment:
 async def _wait_for_others(desk: Desk, tenant_id: UUID, payment_id: UUID, until: float) -> Payment:
     while True:
         payment = await find(desk, tenant_id, payment_id)
-        if payment.status in _AT_REST or payment.next_step_at is None or time.monotonic() > until:
+        if not goes_on(payment) or time.monotonic() > until:
             return payment
         await asyncio.sleep(_LOOK_AGAIN_SECONDS)
+
+
+def goes_on(payment: Payment) -> bool:
+    """Whether a next step is ours, so that its caller may drive it and a worker will."""
+    return payment.status not in _AT_REST and payment.next_step_at is not None
 
 
 async def find(desk: Desk, tenant_id: UUID, payment_id: UUID) -> Payment:

@@ -62,15 +62,20 @@ class Asked:
     replayed: bool
 
 
-async def ask(desk: Desk, actor: Actor, wanted: Ask, request: IdempotentRequest | None) -> Asked:
+async def ask(desk: Desk, actor: Actor, wanted: Ask, request: IdempotentRequest | None, *, wait: bool = True) -> Asked:
     """Take a request for money: store it once, decide what can be decided, and drive it as far as it goes.
+
+    Without ``wait`` the commit that stores it is all: whatever is left, be it advice or the provider, is a worker's at
+    once, and a repeat of the key is a replay at once.
 
     Raises InvalidFieldError, ForbiddenError, NotFoundError (refund of no payment), IdempotencyKeyReusedError,
     IdempotencyInProgressError, OverloadedError. Denied, held and declined payments are answers, not errors.
     """
     actor.principal.require("initiate")
     _validate(desk, wanted)
-    asked = await guard.until_fresh(lambda: _store(desk, actor, wanted, request))
+    asked = await guard.until_fresh(lambda: _store(desk, actor, wanted, request, wait=wait))
+    if not wait:
+        return asked
     payment = await advance.drive(desk, actor.tenant_id, asked.payment.id)
     if request is not None and not asked.replayed:
         async with transaction(desk.pool, actor.tenant_id) as connection:
@@ -98,7 +103,7 @@ async def preview(desk: Desk, actor: Actor, wanted: Ask) -> tuple[Payment, bool]
 
     async def once() -> None:
         async with transaction(desk.pool, actor.tenant_id) as connection:
-            asked = await _store_once(connection, desk, actor, wanted, None, keyed=True)
+            asked = await _store_once(connection, desk, actor, wanted, None, keyed=True, wait=True)
             raise _PreviewError(asked.payment, asked.payment.status == Status.PENDING)
 
     try:
@@ -149,17 +154,24 @@ def _validate_expiry(wanted: Ask) -> None:
         raise InvalidFieldError("expires_in_seconds", f"must be 1 to {MAX_RESERVATION_SECONDS}")
 
 
-async def _store(desk: Desk, actor: Actor, wanted: Ask, request: IdempotentRequest | None) -> Asked:
+async def _store(desk: Desk, actor: Actor, wanted: Ask, request: IdempotentRequest | None, *, wait: bool) -> Asked:
     async with transaction(desk.pool, actor.tenant_id) as connection:
-        return await _store_once(connection, desk, actor, wanted, request, keyed=request is not None)
+        return await _store_once(connection, desk, actor, wanted, request, keyed=request is not None, wait=wait)
 
 
 async def _store_once(
-    connection: Connection, desk: Desk, actor: Actor, wanted: Ask, request: IdempotentRequest | None, *, keyed: bool
+    connection: Connection,
+    desk: Desk,
+    actor: Actor,
+    wanted: Ask,
+    request: IdempotentRequest | None,
+    *,
+    keyed: bool,
+    wait: bool,
 ) -> Asked:
     payment_id = ids.new_uuid()
     if request is not None:
-        lease_seconds = desk.settings.idempotency_lease_seconds
+        lease_seconds = desk.settings.idempotency_lease_seconds if wait else 0
         new = await idempotency.register(connection, actor.principal.id, request, payment_id, lease_seconds)
         if not new:
             return Asked(await _replay(connection, actor, request), replayed=True)
@@ -173,7 +185,8 @@ async def _store_once(
         request_id=actor.request_id,
         data={"kind": payment.kind, "amount_minor": payment.amount_minor, "currency": payment.currency},
     )
-    return Asked(await advance.begin(connection, desk, payment), replayed=False)
+    begun = await advance.begin(connection, desk, payment, pickup_seconds=None if wait else 0)
+    return Asked(begun, replayed=False)
 
 
 async def _replay(connection: Connection, actor: Actor, request: IdempotentRequest) -> Payment:

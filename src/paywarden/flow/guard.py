@@ -171,10 +171,12 @@ async def conclude(
     decision_id: UUID | None = None,
     fence: int | None = None,
     missing_facts: tuple[str, ...] = (),
+    pickup_seconds: float | None = None,
 ) -> Payment:
     """Guard, then reserve, review or deny, all in this transaction. The payment row must be locked or new.
 
     Where a review would be needed and the adviser named ``missing_facts``, these are asked for first, some rounds long.
+    What is reserved is due for any worker after ``pickup_seconds``, by default those of the settings.
     Raises StaleAuthorityError when authority changed since ``situation`` was read.
     """
     verdict = judge(desk, payment, situation)
@@ -187,7 +189,7 @@ async def conclude(
         return await _ask_for_facts(connection, desk, payment, verdict, decision_id, fence, missing_facts)
     if verdict.decision.outcome == "review":
         return await _send_to_review(connection, desk, payment, verdict, decision_id, fence)
-    return await _reserve(connection, desk, payment, situation, verdict, decision_id, fence)
+    return await _reserve(connection, desk, payment, situation, verdict, decision_id, fence, pickup_seconds)
 
 
 async def deny(
@@ -259,6 +261,7 @@ async def _reserve(
     verdict: Verdict,
     decision_id: UUID | None,
     fence: int | None,
+    pickup_seconds: float | None,
 ) -> Payment:
     hold_id = ids.new_uuid()
     mandate = verdict.mandate
@@ -289,12 +292,13 @@ async def _reserve(
         raise RuntimeError(f"the ledger answered {outcome.result} to a new hold")
     await _record(connection, desk, payment, verdict, decision_id, hold_id)
     await reviews.close(connection, payment.id, "approved")
+    due_seconds = desk.settings.pickup_seconds if pickup_seconds is None else pickup_seconds
     wanted = Move(
         Status.RESERVED,
         "request",
         "guard",
         detail={"oversight": verdict.decision.oversight, "decided_by": list(verdict.decision.determining)},
-        next_step_seconds=None if payment.bare else desk.settings.pickup_seconds,
+        next_step_seconds=None if payment.bare else due_seconds,
         fence=fence,
     )
     return await _moved(connection, payment, wanted)

@@ -26,6 +26,7 @@ from paywarden.api.fields import (
 )
 from paywarden.api.idempotency import OptionalKey, RequiredKey, keyed
 from paywarden.api.pages import Page, after, page
+from paywarden.api.preferences import RespondAsync
 from paywarden.api.render.dossier import DossierObject, dossier_object
 from paywarden.api.render.payments import (
     PaymentCheckObject,
@@ -42,6 +43,16 @@ from paywarden.kit.states import FINAL, Status
 
 router = APIRouter(route_class=KeyRoute, tags=["payments"], prefix="/v1")
 _ABSENT = "There is no such payment."
+_TAKEN_FOR_LATER = {
+    "description": "Waits for a person or for facts; or `Prefer: respond-async` was applied, and a worker goes on",
+    "model": PaymentObject,
+    "headers": {
+        "Preference-Applied": {
+            "description": "`respond-async` where the answer came before the work was done",
+            "schema": {"type": "string"},
+        }
+    },
+}
 _EXAMPLE = {
     "kind": "charge",
     "amount_minor": 2500,
@@ -122,13 +133,17 @@ class NewRefund(Body):
     summary="Ask for a payment",
     status_code=201,
     response_model=PaymentObject,
-    responses=documented.PAY | {202: {"description": "Waits for a person or for facts", "model": PaymentObject}},
+    responses=documented.PAY | {202: _TAKEN_FOR_LATER},
 )
 async def create(
-    request: Request, desk: TheDesk, actor: TheActor, body: NewPaymentBody, key: RequiredKey
+    request: Request, desk: TheDesk, actor: TheActor, body: NewPaymentBody, key: RequiredKey, early: RespondAsync
 ) -> JSONResponse:
-    """Taken (201), waiting for somebody (202), denied (403) or declined (402); the same key never pays twice."""
-    return await _ask(desk, actor, body.as_ask(), await keyed(request, key))
+    """Taken (201), waiting for somebody (202), denied (403) or declined (402); the same key never pays twice.
+
+    With `Prefer: respond-async` a payment that is allowed answers 202 while it is `reserved`, before it is sent, and
+    one that waits for advice while it is `pending`; a denied one is 403 all the same.
+    """
+    return await _ask(desk, actor, body.as_ask(), await keyed(request, key), early=early)
 
 
 @router.post(
@@ -137,12 +152,18 @@ async def create(
     summary="Ask to give back part or all of a charge",
     status_code=201,
     response_model=PaymentObject,
-    responses=documented.PAY | {202: {"description": "Waits for a person or for facts", "model": PaymentObject}},
+    responses=documented.PAY | {202: _TAKEN_FOR_LATER},
 )
 async def refund(
-    request: Request, desk: TheDesk, actor: TheActor, payment_id: str, body: NewRefund, key: RequiredKey
+    request: Request,
+    desk: TheDesk,
+    actor: TheActor,
+    payment_id: str,
+    body: NewRefund,
+    key: RequiredKey,
+    early: RespondAsync,
 ) -> JSONResponse:
-    """A refund is a payment of its own, of kind ``refund``."""
+    """A refund is a payment of its own, of kind ``refund``; `Prefer` is for it as for every payment."""
     wanted = Ask(
         "refund",
         body.amount_minor,
@@ -153,13 +174,17 @@ async def refund(
         original_payment_id=path_id("pay", payment_id, _ABSENT),
         mandate_id=body.mandate,
     )
-    return await _ask(desk, actor, wanted, await keyed(request, key))
+    return await _ask(desk, actor, wanted, await keyed(request, key), early=early)
 
 
-async def _ask(desk: Desk, actor: Actor, wanted: Ask, request: IdempotentRequest | None) -> JSONResponse:
-    asked = await ask.ask(desk, actor, wanted, request)
-    outcomes.refuse_unhappy(asked.payment)
-    return outcomes.answer(payment_object(asked.payment), asked.payment, taken=201, replayed=asked.replayed)
+async def _ask(
+    desk: Desk, actor: Actor, wanted: Ask, request: IdempotentRequest | None, *, early: bool
+) -> JSONResponse:
+    asked = await ask.ask(desk, actor, wanted, request, wait=not early)
+    payment = asked.payment
+    outcomes.refuse_unhappy(payment)
+    early = early and advance.goes_on(payment)
+    return outcomes.answer(payment_object(payment), payment, taken=201, replayed=asked.replayed, early=early)
 
 
 @router.post(

@@ -19,7 +19,7 @@ from paywarden.identity.tenants import QUICKSTART_TENANT_ID as TENANT
 from paywarden.kit import ids
 from paywarden.kit.errors import InvalidFieldError
 from paywarden.ledger import chart, door
-from paywarden.ledger.intents import Book, Intent, Line, Movement, Outcome, Post, Reserve, Void, WindowGrant
+from paywarden.ledger.intents import Authority, Book, Intent, Line, Movement, Outcome, Post, Reserve, Void, WindowGrant
 
 pytestmark = pytest.mark.both_versions
 CREDIT = chart.AccountRef("money", "USD/2", "customer_credit/cust_1", "credit", 0)
@@ -45,9 +45,7 @@ class Ledger:
         wanted = Reserve(
             hold_id=ids.new_uuid(),
             payment_id=None,
-            principal_id=self.principal_id,
-            authority_version=self.version,
-            mandate_ids=[self.mandate_id],
+            authority=Authority(self.principal_id, self.version, [self.mandate_id]),
             amount_minor=amount_minor,
             lines=[Line(window, chart.authority_spent(self.mandate_id, "usd"))],
             grants=[

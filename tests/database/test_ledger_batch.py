@@ -20,7 +20,7 @@ from paywarden.guardrails.mandates import Limit
 from paywarden.identity import principals, tenants
 from paywarden.kit import ids
 from paywarden.ledger import chart, door
-from paywarden.ledger.intents import Book, Intent, Line, Movement, Outcome, Post, Reserve, Void, WindowGrant
+from paywarden.ledger.intents import Authority, Book, Intent, Line, Movement, Outcome, Post, Reserve, Void, WindowGrant
 from tests.conftest import Database
 
 CREDIT = chart.AccountRef("money", "USD/2", "customer_credit/cust_1", "credit", 0)
@@ -68,15 +68,13 @@ class Tenant:
             return intent
         day = intent.grants[0].window_key if intent.grants else None
         if day is None:
-            return replace(intent, principal_id=self.principal_id, authority_version=self.version)
+            return replace(intent, authority=Authority(self.principal_id, self.version))
         window = chart.authority_window(self.mandate_id, day, "usd")
         line = Line(window, chart.authority_spent(self.mandate_id, "usd"))
         grant = replace(intent.grants[0], mandate_id=self.mandate_id, window=window)
         return replace(
             intent,
-            principal_id=self.principal_id,
-            authority_version=self.version + intent.authority_version,
-            mandate_ids=[self.mandate_id],
+            authority=Authority(self.principal_id, self.version + intent.authority.version, [self.mandate_id]),
             lines=[line, *intent.lines[1:]],
             grants=[grant],
         )
@@ -132,10 +130,10 @@ class Intents:
         if self.chance.random() < 0.3:
             lines.append(Line(CREDIT, REVENUE))
         stale = self.chance.choice([0, 0, 0, 0, 0, 0, 0, -1])
-        return Reserve(self.hold(), None, UUID(int=2), stale, [UUID(int=1)], self.amount(), lines, [grant])
+        return Reserve(self.hold(), None, Authority(UUID(int=2), stale), self.amount(), lines, [grant])
 
     def gate(self) -> Reserve:
-        return Reserve(self.hold(), None, UUID(int=2), 0, [], self.amount(), [Line(CREDIT, REVENUE)])
+        return Reserve(self.hold(), None, Authority(UUID(int=2), 0), self.amount(), [Line(CREDIT, REVENUE)])
 
     def post(self) -> Post:
         known = self.chance.random() < 0.9

@@ -16,7 +16,7 @@ from paywarden.kit import ids
 from paywarden.kit.errors import ForbiddenError, NotFoundError, ReviewConflictError
 from paywarden.kit.states import Status
 from paywarden.ledger import door
-from paywarden.ledger.intents import Reserve
+from paywarden.ledger.intents import Authority, Reserve
 from paywarden.payments.rows import Payment
 from tests.flow.world import World, all_of
 from tests.unit.guarded import SCHEMA, TEXT
@@ -219,7 +219,9 @@ async def test_the_app_role_cannot_send_what_nobody_else_approved(
 async def test_the_ledgers_door_holds_nothing_for_what_nobody_else_approved(world: World, detour: str) -> None:
     payment = await waiting(world)
     version = world.one("select authority_version from paywarden.tenants where id = %s", payment.tenant_id)
-    reserve = Reserve(ids.new_uuid(), payment.id, payment.principal_id, version, [], payment.amount_minor, [], [])
+    reserve = Reserve(
+        ids.new_uuid(), payment.id, Authority(payment.principal_id, version), payment.amount_minor, [], []
+    )
     forget = "update paywarden.payments set oversight = 'autonomous', status = %(detour)s where id = %(payment)s"
     await as_app(world, forget, payment=payment.id, detour=detour)
 

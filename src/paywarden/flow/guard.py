@@ -20,7 +20,7 @@ from paywarden.kit import ids
 from paywarden.kit.errors import PaywardenError
 from paywarden.kit.states import Status
 from paywarden.ledger import door
-from paywarden.ledger.intents import Reserve, Void
+from paywarden.ledger.intents import Authority, Reserve, Void
 from paywarden.payments import rows
 from paywarden.payments.rows import Move, Payment
 from paywarden.reviews import reviews
@@ -270,9 +270,7 @@ async def _reserve(
     intent = Reserve(
         hold_id=hold_id,
         payment_id=payment.id,
-        principal_id=payment.principal_id,
-        authority_version=situation.authority_version,
-        mandate_ids=[mandate.id],
+        authority=Authority(payment.principal_id, situation.authority_version, [mandate.id]),
         amount_minor=payment.amount_minor,
         lines=hold_lines(payment, lines),
         grants=window_grants(lines, payment.currency),

@@ -65,3 +65,28 @@ def authority_spent(mandate_id: UUID, currency: str) -> AccountRef:
     """What a mandate has spent, over all windows."""
     code = f"authority_spent/{ids.to_text('mdt', mandate_id)}"
     return AccountRef("authority", money.asset(currency), code, "credit")
+
+
+def customer_credit(customer_id: str, currency: str) -> AccountRef:
+    """What a customer has prepaid and not used: book money."""
+    return AccountRef("money", money.asset(currency), f"customer_credit/{customer_id}", "credit", 0)
+
+
+def bank(account: str, currency: str) -> AccountRef:
+    """What is on a bank account of ours."""
+    return AccountRef("money", money.asset(currency), f"bank/{account}", "debit")
+
+
+def credit_source(currency: str) -> AccountRef:
+    """Where granted credit comes from: no cash."""
+    return AccountRef("credit", money.asset(currency), "credit_source", "debit")
+
+
+def granted_credit(customer_id: str, currency: str) -> AccountRef:
+    """What a customer was granted and has not used: no cash."""
+    return AccountRef("credit", money.asset(currency), f"credit/{customer_id}", "credit", 0)
+
+
+def credit_spent(customer_id: str, currency: str) -> AccountRef:
+    """What a customer has used of what was granted."""
+    return AccountRef("credit", money.asset(currency), f"credit_spent/{customer_id}", "credit")

@@ -27,9 +27,33 @@ async def write(connection: Connection, intents: Sequence[Intent]) -> list[Outco
     return [_outcome(answer) for answer in answers]
 
 
+async def write_group(connection: Connection, slices: Sequence[tuple[UUID, Sequence[Intent]]]) -> list[list[Outcome]]:
+    """Write the intents of several tenants, each in order; for each slice the list of its outcomes.
+
+    What fails in SQL is rolled back alone and told as ``error``. The slices must come in the order of their tenants,
+    each tenant once, and no key twice in a slice. Raises what deadlocks and lost connections raise; then nothing is
+    written.
+    """
+    given = [
+        {"tenant_id": str(tenant_id), "intents": [as_json(intent) for intent in intents]}
+        for tenant_id, intents in slices
+    ]
+    cursor = await connection.execute(SQL.write_group, {"slices": Jsonb(given)})
+    row = await cursor.fetchone()
+    answers = row["outcomes"] if row else []
+    if [len(answer) for answer in answers] != [len(intents) for _, intents in slices]:
+        raise RuntimeError("the ledger did not answer every intent")
+    return [[_outcome(answer) for answer in outcomes] for outcomes in answers]
+
+
 def _outcome(answer: dict[str, Any]) -> Outcome:
     return Outcome(
-        answer["result"], answer.get("accounts"), bool(answer.get("late")), answer.get("below_floor"), answer
+        answer["result"],
+        answer.get("accounts"),
+        bool(answer.get("late")),
+        answer.get("below_floor"),
+        answer.get("hold"),
+        answer,
     )
 
 

@@ -10,7 +10,8 @@ from paywarden.kit import ids
 from paywarden.kit.money import check_amount_minor
 from paywarden.ledger.chart import AccountRef
 
-Result = Literal["ok", "insufficient", "replayed", "conflict", "invalid", "stale"]
+# ``error`` is only answered to a group: this intent made an SQL error and was rolled back alone.
+Result = Literal["ok", "insufficient", "replayed", "conflict", "invalid", "stale", "error"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,25 +45,58 @@ class WindowGrant:
 
 
 @dataclass(frozen=True, slots=True)
+class Authority:
+    """What a request rests on, checked again under the locks: the tenant's count of changes, and who and what must
+    still be active. ``valid_until`` is when the caller's key expires.
+    """
+
+    principal_id: UUID
+    version: int
+    mandate_ids: Sequence[UUID] = ()
+    valid_until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """An idempotency key of a principal, with the SHA-256 of the request that carries it."""
+
+    principal_id: UUID
+    key: str
+    fingerprint: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """What a hold is for that belongs to no payment: a customer's credit, a mandate's budget, or both."""
+
+    principal_id: UUID
+    currency: str
+    customer_id: str | None = None
+    mandate_id: UUID | None = None
+    feature: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Reserve:
-    """Hold authority and funds, all lines or none. A request."""
+    """Hold authority and funds, all lines or none. A request; it carries its ``key`` where no payment does."""
 
     hold_id: UUID
     payment_id: UUID | None
-    principal_id: UUID
-    authority_version: int
-    mandate_ids: Sequence[UUID]
+    authority: Authority
     amount_minor: int
     lines: Sequence[Line]
     grants: Sequence[WindowGrant] = ()
-    expires_at: datetime | None = None
+    gate: Gate | None = None
+    key: Key | None = None
+    expires_in_seconds: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Post:
     """Post (part of) a hold and book what goes with it; ``fact`` always books, also without a hold (``hold_id`` None).
 
-    A capture may be refused.
+    A capture may be refused: it has an ``authority`` and a ``key``, and with ``of_principal_id`` takes from that
+    principal's own holds only.
     """
 
     hold_id: UUID | None
@@ -74,6 +108,9 @@ class Post:
     final: bool = True
     movements: Sequence[Movement] = ()
     event_at: datetime | None = None
+    authority: Authority | None = None
+    key: Key | None = None
+    of_principal_id: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +120,18 @@ class Void:
     hold_id: UUID
     payment_id: UUID | None = None
     status: Literal["voided", "expired"] = "voided"
+    authority: Authority | None = None
+    of_principal_id: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Extend:
+    """Let a gate's pending hold expire so many seconds from now. A request."""
+
+    hold_id: UUID
+    expires_in_seconds: int
+    authority: Authority
+    of_principal_id: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +146,7 @@ class Book:
     event_at: datetime | None = None
 
 
-Intent = Reserve | Post | Void | Book
+Intent = Reserve | Post | Void | Extend | Book
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,13 +154,14 @@ class Outcome:
     """The door's answer to one intent.
 
     ``accounts`` names what was short, ``late`` a fact the hold no longer covers, ``below_floor`` the accounts that are
-    below their floor after a fact took from them.
+    below their floor after a fact took from them; ``hold`` is the hold's row afterwards, as JSON.
     """
 
     result: Result
     accounts: str | None = None
     late: bool = False
     below_floor: str | None = None
+    hold: dict[str, Any] | None = None
     detail: dict[str, Any] = field(default_factory=dict)
 
 
@@ -131,6 +181,14 @@ def as_json(intent: Intent) -> dict[str, Any]:
                 "hold_id": str(intent.hold_id),
                 "payment_id": _text(intent.payment_id),
                 "status": intent.status,
+                **_asked_by(intent.authority, None, intent.of_principal_id),
+            }
+        case Extend():
+            return {
+                "op": "extend",
+                "hold_id": str(intent.hold_id),
+                "expires_in_seconds": intent.expires_in_seconds,
+                **_asked_by(intent.authority, None, intent.of_principal_id),
             }
         case Book():
             return _booking(intent) | {"op": "book", "fact": intent.fact}
@@ -141,16 +199,42 @@ def _reserve(intent: Reserve) -> dict[str, Any]:
         "op": "reserve",
         "hold_id": str(intent.hold_id),
         "payment_id": _text(intent.payment_id),
-        "principal_id": str(intent.principal_id),
-        "authority_version": intent.authority_version,
-        "mandate_ids": [str(mandate_id) for mandate_id in intent.mandate_ids],
         "amount_minor": check_amount_minor(intent.amount_minor),
-        "expires_at": intent.expires_at and intent.expires_at.isoformat(),
+        "expires_in_seconds": intent.expires_in_seconds,
+        "gate": intent.gate and _gate(intent.gate),
         "lines": [
             {"held": 0 if line.held == "debit" else 1, "accounts": [line.debit.as_spec(), line.credit.as_spec()]}
             for line in intent.lines
         ],
         "grants": [_grant(grant) for grant in intent.grants],
+        **_asked_by(intent.authority, intent.key, None),
+    }
+
+
+def _asked_by(authority: Authority | None, key: Key | None, of_principal_id: UUID | None) -> dict[str, Any]:
+    """Who asks, under which key, for whose hold; what is None is left out."""
+    parts: dict[str, Any] = {}
+    if authority is not None:
+        parts["authority"] = {
+            "principal_id": str(authority.principal_id),
+            "version": authority.version,
+            "mandate_ids": [str(mandate_id) for mandate_id in authority.mandate_ids],
+            "valid_until": authority.valid_until and authority.valid_until.isoformat(),
+        }
+    if key is not None:
+        parts["key"] = {"principal_id": str(key.principal_id), "key": key.key, "fingerprint": key.fingerprint.hex()}
+    if of_principal_id is not None:
+        parts["of_principal_id"] = str(of_principal_id)
+    return parts
+
+
+def _gate(gate: Gate) -> dict[str, Any]:
+    return {
+        "principal_id": str(gate.principal_id),
+        "currency": gate.currency,
+        "customer_id": gate.customer_id,
+        "mandate_id": _text(gate.mandate_id),
+        "feature": gate.feature,
     }
 
 
@@ -176,6 +260,7 @@ def _post(intent: Post) -> dict[str, Any]:
         "amount_minor": check_amount_minor(intent.amount_minor),
         "fact": intent.fact,
         "final": intent.final,
+        **_asked_by(intent.authority, intent.key, intent.of_principal_id),
     }
 
 

@@ -2,6 +2,10 @@
 -- Hand a list of intents to the one write door and take a list of outcomes.
 select paywarden.ledger_write(%(intents)s::jsonb) as outcomes;
 
+-- name: write_group
+-- Hand the write door slices of several tenants at once.
+select paywarden.ledger_write_tenants(%(slices)s::jsonb) as outcomes;
+
 -- name: list_accounts
 -- Every account of the tenant, by book and code.
 select id, book, asset, code, normal, balance, held, floor, blocked, created_at

@@ -119,23 +119,6 @@ call paywarden.wall('paywarden.payment_transitions');
 call paywarden.open_to_system('paywarden.payment_transitions');
 call paywarden.make_insert_only('paywarden.payment_transitions');
 
-create table paywarden.idempotency_keys (
-    tenant_id uuid not null,
-    principal_id uuid not null,
-    key text not null check (length(key) between 1 and 255),
-    fingerprint bytea not null check (length(fingerprint) = 32),
-    payment_id uuid not null,
-    lease_until timestamptz not null,
-    created_at timestamptz not null default paywarden.clock(),
-    expires_at timestamptz not null,
-    primary key (tenant_id, principal_id, key),
-    foreign key (tenant_id, principal_id) references paywarden.principals (tenant_id, id),
-    foreign key (tenant_id, payment_id) references paywarden.payments (tenant_id, id) deferrable initially deferred
-);
-create index idempotency_keys_expiring on paywarden.idempotency_keys (tenant_id, expires_at);
-call paywarden.wall('paywarden.idempotency_keys');
-grant insert, update (lease_until), delete on paywarden.idempotency_keys to paywarden_app;
-
 -- What we asked of a provider: written and committed before it is sent, and always sent as these exact bytes.
 create table paywarden.operations (
     tenant_id uuid not null,

@@ -28,16 +28,48 @@ create table paywarden.holds (
     status text not null default 'pending' check (status in ('pending', 'posted', 'voided', 'expired')),
     amount_minor bigint not null check (amount_minor between 1 and 1000000000000000),
     captured_minor bigint not null default 0 check (captured_minor between 0 and amount_minor),
+    -- A gate's hold belongs to no payment: who made it, for which customer's credit or on which mandate, and what for.
+    principal_id uuid,
+    currency text,
+    customer_id text,
+    mandate_id uuid,
+    feature text check (length(feature) between 1 and 255),
     expires_at timestamptz,
     created_at timestamptz not null default paywarden.clock(),
     closed_at timestamptz,
     primary key (tenant_id, id),
     foreign key (tenant_id, payment_id) references paywarden.payments (tenant_id, id) deferrable initially deferred,
-    check ((status = 'pending') = (closed_at is null))
+    foreign key (tenant_id, principal_id) references paywarden.principals (tenant_id, id),
+    check ((status = 'pending') = (closed_at is null)),
+    check ((principal_id is null) = (currency is null))
 );
 create index holds_by_payment on paywarden.holds (tenant_id, payment_id) where payment_id is not null;
+create index holds_of_customer on paywarden.holds (tenant_id, customer_id, id) where customer_id is not null;
+create index holds_expiring on paywarden.holds (expires_at) where status = 'pending' and principal_id is not null;
 call paywarden.wall('paywarden.holds');
 call paywarden.open_to_system('paywarden.holds');
+
+-- One effect for one key of a principal.
+create table paywarden.idempotency_keys (
+    tenant_id uuid not null,
+    principal_id uuid not null,
+    key text not null check (length(key) between 1 and 255),
+    fingerprint bytea not null check (length(fingerprint) = 32),
+    -- What the request made or changed: a payment, or a gate's hold.
+    payment_id uuid,
+    hold_id uuid,
+    lease_until timestamptz not null,
+    created_at timestamptz not null default paywarden.clock(),
+    expires_at timestamptz not null,
+    primary key (tenant_id, principal_id, key),
+    foreign key (tenant_id, principal_id) references paywarden.principals (tenant_id, id),
+    foreign key (tenant_id, payment_id) references paywarden.payments (tenant_id, id) deferrable initially deferred,
+    foreign key (tenant_id, hold_id) references paywarden.holds (tenant_id, id) deferrable initially deferred,
+    check (num_nonnulls(payment_id, hold_id) = 1)
+);
+create index idempotency_keys_expiring on paywarden.idempotency_keys (tenant_id, expires_at);
+call paywarden.wall('paywarden.idempotency_keys');
+grant insert, update (lease_until), delete on paywarden.idempotency_keys to paywarden_app;
 
 -- Where a hold will post to, whatever the date: the accounts are named when the hold is made.
 create table paywarden.hold_lines (
@@ -114,3 +146,4 @@ call paywarden.open_to_system('paywarden.authority_grants');
 grant usage on schema paywarden to paywarden_ledger;
 grant select, insert, update on paywarden.accounts, paywarden.holds, paywarden.authority_grants to paywarden_ledger;
 grant select, insert on paywarden.hold_lines, paywarden.transfers to paywarden_ledger;
+grant select, insert, delete on paywarden.idempotency_keys to paywarden_ledger;

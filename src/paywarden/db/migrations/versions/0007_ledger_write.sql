@@ -78,8 +78,8 @@ begin
 end
 $$;
 
--- Whether what the reservation rests on still holds: tenant, principal, mandates, and nothing changed since guard.
-create function paywarden.ledger_is_stale(p_intent jsonb) returns boolean
+-- Whether what a request rests on no longer holds: tenant, principal, key, mandates, or anything changed since guard.
+create function paywarden.ledger_is_stale(p_authority jsonb) returns boolean
     language plpgsql
 as $$
 declare
@@ -87,18 +87,82 @@ declare
 begin
     return not exists (
         select from paywarden.tenants
-        where id = v_tenant and status = 'active' and authority_version = (p_intent ->> 'authority_version')::bigint)
+        where id = v_tenant and status = 'active' and authority_version = (p_authority ->> 'version')::bigint)
+    or (p_authority ->> 'valid_until')::timestamptz <= paywarden.clock()
     or not exists (
         select from paywarden.principals
-        where tenant_id = v_tenant and id = (p_intent ->> 'principal_id')::uuid and status = 'active')
+        where tenant_id = v_tenant and id = (p_authority ->> 'principal_id')::uuid and status = 'active')
     or exists (
-        select from jsonb_array_elements_text(p_intent -> 'mandate_ids') as named(mandate_id)
+        select from jsonb_array_elements_text(p_authority -> 'mandate_ids') as named(mandate_id)
         left join paywarden.mandates as mandate
             on mandate.tenant_id = v_tenant and mandate.id = named.mandate_id::uuid and mandate.status = 'active'
            and mandate.valid_from <= paywarden.clock()
            and (mandate.valid_until is null or mandate.valid_until > paywarden.clock())
         where mandate.id is null);
 end
+$$;
+
+-- A hold as answers show it.
+create function paywarden.ledger_hold(p_hold uuid) returns jsonb
+    language sql stable
+as $$
+    select to_jsonb(hold) - 'tenant_id' from paywarden.holds as hold
+    where hold.tenant_id = (select paywarden.tenant()) and hold.id = p_hold
+$$;
+
+-- Store the idempotency keys that intents carry, in the order of keys; true for each intent whose key is new.
+create function paywarden.ledger_keys(p_intents jsonb) returns boolean[]
+    language plpgsql
+as $$
+declare
+    v_tenant uuid := paywarden.tenant();
+    v_new boolean[] := array_fill(false, array[jsonb_array_length(p_intents)]);
+    v_keyed record;
+begin
+    for v_keyed in
+        select place, intent, intent -> 'key' as key
+        from jsonb_array_elements(p_intents) with ordinality as given(intent, place)
+        where intent ? 'key'
+        order by intent -> 'key' ->> 'principal_id', intent -> 'key' ->> 'key', place
+    loop
+        insert into paywarden.idempotency_keys (
+            tenant_id, principal_id, key, fingerprint, hold_id, lease_until, expires_at)
+        values (
+            v_tenant, (v_keyed.key ->> 'principal_id')::uuid, v_keyed.key ->> 'key',
+            decode(v_keyed.key ->> 'fingerprint', 'hex'), (v_keyed.intent ->> 'hold_id')::uuid,
+            paywarden.clock(), paywarden.clock() + interval '30 days')
+        on conflict do nothing;
+        v_new[v_keyed.place] := found;
+    end loop;
+    return v_new;
+end
+$$;
+
+-- What stands under an intent's key: the hold as it is now for the same request, a conflict for another one.
+create function paywarden.ledger_replay(p_key jsonb) returns jsonb
+    language plpgsql
+as $$
+declare
+    v_stored record;
+begin
+    select fingerprint, hold_id into v_stored from paywarden.idempotency_keys
+    where tenant_id = (select paywarden.tenant()) and principal_id = (p_key ->> 'principal_id')::uuid
+      and key = p_key ->> 'key';
+    if v_stored.fingerprint is distinct from decode(p_key ->> 'fingerprint', 'hex') then
+        return jsonb_build_object('result', 'conflict', 'reason', 'key');
+    end if;
+    return jsonb_build_object('result', 'replayed', 'hold', paywarden.ledger_hold(v_stored.hold_id));
+end
+$$;
+
+-- Whether a gate's hold is the caller's to change: its own, or anybody's for whoever may settle.
+create function paywarden.ledger_is_foreign(p_intent jsonb) returns boolean
+    language sql stable
+as $$
+    select p_intent ->> 'of_principal_id' is not null and not exists (
+        select from paywarden.holds
+        where tenant_id = (select paywarden.tenant()) and id = (p_intent ->> 'hold_id')::uuid
+          and principal_id = (p_intent ->> 'of_principal_id')::uuid)
 $$;
 
 -- Open the budget windows an intent names, or bring them to the mandate's present limit by an adjusting transfer.
@@ -154,9 +218,6 @@ begin
     if found then
         return jsonb_build_object('result', case when v_existing = v_amount then 'replayed' else 'conflict' end);
     end if;
-    if paywarden.ledger_is_stale(p_intent) then
-        return jsonb_build_object('result', 'stale');
-    end if;
     perform paywarden.ledger_grant(wanted) from jsonb_array_elements(p_intent -> 'grants') as wanted;
     select string_agg(code, ', ' order by code) into v_short
     from (
@@ -171,8 +232,13 @@ begin
     if v_short is not null then
         return jsonb_build_object('result', 'insufficient', 'accounts', v_short);
     end if;
-    insert into paywarden.holds (tenant_id, id, payment_id, amount_minor, expires_at)
-    values (v_tenant, v_hold, (p_intent ->> 'payment_id')::uuid, v_amount, (p_intent ->> 'expires_at')::timestamptz);
+    insert into paywarden.holds (
+        tenant_id, id, payment_id, amount_minor, principal_id, currency, customer_id, mandate_id, feature, expires_at)
+    values (
+        v_tenant, v_hold, (p_intent ->> 'payment_id')::uuid, v_amount, (p_intent -> 'gate' ->> 'principal_id')::uuid,
+        p_intent -> 'gate' ->> 'currency', p_intent -> 'gate' ->> 'customer_id',
+        (p_intent -> 'gate' ->> 'mandate_id')::uuid, p_intent -> 'gate' ->> 'feature',
+        paywarden.clock() + make_interval(secs => (p_intent ->> 'expires_in_seconds')::int));
     insert into paywarden.hold_lines (
         tenant_id, hold_id, line, held_account_id, debit_account_id, credit_account_id, book, asset)
     select v_tenant, v_hold, place - 1,
@@ -184,7 +250,7 @@ begin
     from (select held_account_id, count(*) as times from paywarden.hold_lines
           where tenant_id = v_tenant and hold_id = v_hold group by held_account_id) as promised
     where account.tenant_id = v_tenant and account.id = promised.held_account_id;
-    return jsonb_build_object('result', 'ok');
+    return jsonb_build_object('result', 'ok', 'hold', paywarden.ledger_hold(v_hold));
 end
 $$;
 
@@ -217,11 +283,39 @@ begin
     if not found then
         return jsonb_build_object('result', 'invalid', 'reason', 'no such hold');
     elsif v_hold.status <> 'pending' then
-        return jsonb_build_object('result', case when v_hold.status = v_wanted then 'replayed' else 'conflict' end);
+        return jsonb_build_object('result', case when v_hold.status = v_wanted then 'replayed' else 'conflict' end,
+            'hold', paywarden.ledger_hold(v_hold.id));
     end if;
     perform paywarden.ledger_release(v_hold.id, v_hold.remaining, v_wanted);
-    return jsonb_build_object('result', 'ok');
+    return jsonb_build_object('result', 'ok', 'hold', paywarden.ledger_hold(v_hold.id));
 end
+$$;
+
+-- Give a pending hold more time (or less), counted from now.
+create function paywarden.ledger_extend(p_intent jsonb) returns jsonb
+    language plpgsql
+as $$
+declare
+    v_hold uuid := (p_intent ->> 'hold_id')::uuid;
+begin
+    update paywarden.holds
+    set expires_at = paywarden.clock() + make_interval(secs => (p_intent ->> 'expires_in_seconds')::int)
+    where tenant_id = (select paywarden.tenant()) and id = v_hold and status = 'pending' and principal_id is not null;
+    return jsonb_build_object('result', case when found then 'ok' else 'conflict' end,
+        'hold', paywarden.ledger_hold(v_hold));
+end
+$$;
+
+-- Whether every account that an expired hold had promised could still give this much now.
+create function paywarden.ledger_covers(p_hold uuid, p_amount bigint) returns boolean
+    language sql stable
+as $$
+    select not exists (
+        select from paywarden.hold_lines as line
+        join paywarden.accounts as account on account.tenant_id = line.tenant_id and account.id = line.held_account_id
+        where line.tenant_id = (select paywarden.tenant()) and line.hold_id = p_hold
+        group by account.id, account.balance, account.held, account.floor, account.blocked
+        having account.blocked or account.balance - account.held - account.floor < p_amount * count(*))
 $$;
 
 -- Post (part of) a hold and write the transfers that go with it. As a fact it always books: against the hold while
@@ -247,9 +341,13 @@ begin
     select id, status, amount_minor - captured_minor as remaining into v_hold from paywarden.holds
     where tenant_id = v_tenant and id = (p_intent ->> 'hold_id')::uuid;
     v_late := v_hold.id is null or v_hold.status <> 'pending' or v_hold.remaining < v_amount;
-    if v_late and not v_fact then
+    -- A gate may be captured after it expired, as far as its accounts can still give what it had promised.
+    if v_late and not v_fact and not (v_hold.status is not distinct from 'expired' and v_hold.remaining >= v_amount
+        and paywarden.ledger_covers(v_hold.id, v_amount))
+    then
         return jsonb_build_object('result', case when v_hold.id is null then 'invalid'
-            when v_hold.status <> 'pending' then 'conflict' else 'insufficient' end, 'status', v_hold.status);
+            when v_hold.status not in ('pending', 'expired') then 'conflict' else 'insufficient' end,
+            'hold', paywarden.ledger_hold(v_hold.id));
     end if;
     if v_hold.id is null then
         -- A provider may prove what we never held anything for.
@@ -272,7 +370,12 @@ begin
         from (select held_account_id, count(*) as times from paywarden.hold_lines
               where tenant_id = v_tenant and hold_id = v_hold.id group by held_account_id) as promised
         where account.tenant_id = v_tenant and account.id = promised.held_account_id;
-        update paywarden.holds set captured_minor = captured_minor + v_amount
+    end if;
+    -- What a fact proves beyond the hold is in its transfers; a request takes from the hold, also after it expired.
+    if not v_late or not v_fact then
+        update paywarden.holds
+        set captured_minor = captured_minor + v_amount,
+            status = case when v_late and (p_intent ->> 'final')::boolean then 'posted' else status end
         where tenant_id = v_tenant and id = v_hold.id;
     end if;
     if v_hold.status = 'pending' and ((p_intent ->> 'final')::boolean or v_hold.remaining = v_amount) then
@@ -286,7 +389,8 @@ begin
     where transfer.tenant_id = v_tenant and transfer.operation = p_intent ->> 'operation'
       and transfer.fact_kind = p_intent ->> 'fact_kind'
       and account.balance - account.held < account.floor and (v_late or account.book <> 'authority');
-    return jsonb_build_object('result', 'ok', 'late', v_late, 'below_floor', v_below);
+    return jsonb_build_object('result', 'ok', 'late', v_late, 'below_floor', v_below,
+        'hold', paywarden.ledger_hold(v_hold.id));
 end
 $$;
 
@@ -329,25 +433,104 @@ begin
 end
 $$;
 
--- The door: a list of intents in, one outcome for each, in arrival order.
+-- One intent, once everything it touches is locked. A request whose authority has changed leaves nothing.
+create function paywarden.ledger_one(p_intent jsonb, p_key_is_new boolean) returns jsonb
+    language plpgsql
+as $$
+declare
+    v_outcome jsonb;
+begin
+    if p_intent ? 'authority' and paywarden.ledger_is_stale(p_intent -> 'authority') then
+        v_outcome := jsonb_build_object('result', 'stale');
+    elsif p_intent ? 'key' and not p_key_is_new then
+        return paywarden.ledger_replay(p_intent -> 'key');
+    elsif paywarden.ledger_is_foreign(p_intent) then
+        v_outcome := jsonb_build_object('result', 'invalid', 'reason', 'no such hold');
+    else
+        v_outcome := case p_intent ->> 'op'
+            when 'reserve' then paywarden.ledger_reserve(p_intent)
+            when 'post' then paywarden.ledger_post(p_intent)
+            when 'void' then paywarden.ledger_void(p_intent)
+            when 'extend' then paywarden.ledger_extend(p_intent)
+            when 'book' then paywarden.ledger_book(p_intent)
+            else jsonb_build_object('result', 'invalid', 'reason', 'unknown op') end;
+    end if;
+    -- What was refused stores no key: the same request may come again when it can be met.
+    if p_key_is_new and v_outcome ->> 'result' <> 'ok' then
+        delete from paywarden.idempotency_keys
+        where tenant_id = (select paywarden.tenant()) and principal_id = (p_intent -> 'key' ->> 'principal_id')::uuid
+          and key = p_intent -> 'key' ->> 'key';
+    end if;
+    return v_outcome;
+end
+$$;
+
+-- The intents of one tenant in arrival order, one outcome for each.
+create function paywarden.ledger_in_order(p_intents jsonb) returns jsonb
+    language plpgsql
+as $$
+declare
+    v_new boolean[];
+    v_given record;
+    v_outcomes jsonb := '[]';
+begin
+    v_new := paywarden.ledger_keys(p_intents);
+    perform paywarden.ledger_lock(p_intents);
+    for v_given in select intent, place from jsonb_array_elements(p_intents) with ordinality as given(intent, place) loop
+        v_outcomes := v_outcomes || jsonb_build_array(paywarden.ledger_one(v_given.intent, v_new[v_given.place]));
+    end loop;
+    return v_outcomes;
+end
+$$;
+
+-- The door: a list of intents in, one outcome for each, in the caller's transaction.
 create function paywarden.ledger_write(p_intents jsonb) returns jsonb
     language plpgsql security definer
     set search_path = paywarden, public, pg_temp
 as $$
-declare
-    v_intent jsonb;
-    v_outcomes jsonb := '[]';
 begin
-    perform paywarden.ledger_lock(p_intents);
-    for v_intent in select value from jsonb_array_elements(p_intents) loop
-        v_outcomes := v_outcomes || jsonb_build_array(case v_intent ->> 'op'
-            when 'reserve' then paywarden.ledger_reserve(v_intent)
-            when 'post' then paywarden.ledger_post(v_intent)
-            when 'void' then paywarden.ledger_void(v_intent)
-            when 'book' then paywarden.ledger_book(v_intent)
-            else jsonb_build_object('result', 'invalid', 'reason', 'unknown op') end);
+    return paywarden.ledger_in_order(p_intents);
+end
+$$;
+
+-- The door for a group: slices of several tenants, [{tenant_id, intents}, ...], in the order of tenants; for each the
+-- list of its outcomes. What goes wrong in a slice is rolled back with it alone; its intents are then tried one by one,
+-- and the outcome of one that fails is {result: error}.
+create function paywarden.ledger_write_tenants(p_slices jsonb) returns jsonb
+    language plpgsql security definer
+    set search_path = paywarden, public, pg_temp
+as $$
+declare
+    v_slice jsonb;
+    v_intent jsonb;
+    v_outcomes jsonb;
+    v_answers jsonb := '[]';
+begin
+    for v_slice in select value from jsonb_array_elements(p_slices) loop
+        perform set_config('app.tenant', v_slice ->> 'tenant_id', true);
+        begin
+            v_outcomes := paywarden.ledger_in_order(v_slice -> 'intents');
+        exception
+            when deadlock_detected or serialization_failure or lock_not_available then
+                raise;
+            when others then
+                v_outcomes := '[]';
+                for v_intent in select value from jsonb_array_elements(v_slice -> 'intents') loop
+                    begin
+                        v_outcomes := v_outcomes || paywarden.ledger_in_order(jsonb_build_array(v_intent));
+                    exception
+                        when deadlock_detected or serialization_failure or lock_not_available then
+                            raise;
+                        when others then
+                            v_outcomes := v_outcomes || jsonb_build_array(
+                                jsonb_build_object('result', 'error', 'sqlstate', sqlstate, 'reason', sqlerrm));
+                    end;
+                end loop;
+        end;
+        v_answers := v_answers || jsonb_build_array(v_outcomes);
     end loop;
-    return v_outcomes;
+    perform set_config('app.tenant', '', true);
+    return v_answers;
 end
 $$;
 
@@ -365,7 +548,8 @@ begin
     end loop;
 end
 $$;
-grant execute on function paywarden.ledger_write(jsonb) to paywarden_app;
+grant execute on function paywarden.ledger_write(jsonb), paywarden.ledger_write_tenants(jsonb) to paywarden_app;
 grant create on schema paywarden to paywarden_ledger;
 alter function paywarden.ledger_write(jsonb) owner to paywarden_ledger;
+alter function paywarden.ledger_write_tenants(jsonb) owner to paywarden_ledger;
 revoke create on schema paywarden from paywarden_ledger;

@@ -109,7 +109,7 @@ begin
 end
 $$;
 create trigger approved_by_another before insert on paywarden.holds
-    for each row execute function paywarden.check_hold_approved();
+    for each row when (new.payment_id is not null) execute function paywarden.check_hold_approved();
 grant select on paywarden.verdicts to paywarden_ledger;
 
 -- A person's verdict beside the adviser's advice on the same action: what evaluations learn from.

@@ -6,9 +6,13 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 ARGS ?=
 TESTS ?=
+CASES ?=
+ROUNDS ?=
+SECONDS ?=
+FULL ?=
 NODE_MODULES := interop/node_modules
 
-.PHONY: run test evals interop check format minilm lock clean
+.PHONY: run test evals bench interop check format minilm lock clean
 
 run: $(VENV)/.run
 	@exec $(BIN)/paywarden up $(ARGS)
@@ -20,6 +24,11 @@ test: $(VENV)/.dev
 evals: $(VENV)/.run
 	@exec $(BIN)/python -m evals $(ARGS)
 
+# Speed beside PostgreSQL's own benchmark (bench/README.md): make bench CASES="hold_http" ROUNDS=5 SECONDS=10, or FULL=1
+bench: $(VENV)/.run
+	@exec $(BIN)/python -m bench $(if $(CASES),--cases "$(CASES)") $(if $(ROUNDS),--rounds $(ROUNDS)) \
+	  $(if $(SECONDS),--seconds $(SECONDS)) $(if $(filter 1,$(FULL)),--full) $(ARGS)
+
 # The adviser against a Messages API that nobody here wrote; needs Node.js 20.15 or newer with npm.
 interop: $(VENV)/.dev $(NODE_MODULES)/.package-lock.json
 	@exec $(BIN)/python -m pytest -n0 $(ARGS) interop
@@ -28,15 +37,15 @@ interop: $(VENV)/.dev $(NODE_MODULES)/.package-lock.json
 minilm: $(VENV)/.minilm
 
 check: $(VENV)/.dev
-	$(BIN)/ruff format --check src tests examples evals interop
-	$(BIN)/ruff check src tests examples evals interop
+	$(BIN)/ruff format --check src tests examples evals bench interop
+	$(BIN)/ruff check src tests examples evals bench interop
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -q tests/database/test_named_sql.py
 
 format: $(VENV)/.dev
-	$(BIN)/ruff format src tests examples evals interop
-	$(BIN)/ruff check --fix src tests examples evals interop
+	$(BIN)/ruff format src tests examples evals bench interop
+	$(BIN)/ruff check --fix src tests examples evals bench interop
 
 clean:
 	rm -rf $(VENV) $(NODE_MODULES) .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -4,6 +4,7 @@ Each worker starts the servers it needs, once, in a folder of its own; the schem
 login that is no superuser, and every test gets a clone.
 """
 
+import os
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
@@ -21,6 +22,10 @@ from paywarden.db.migrate import migrate
 from paywarden.db.pool import Pool, open_pool
 from paywarden.settings import Settings
 
+# These servers keep nothing. What a crash leaves behind is tested with servers as they are shipped.
+CONFIGURATION = {"fsync": "off", "full_page_writes": "off", "max_wal_size": "128MB", "scram_iterations": "1"}
+# A database is some hundred small files: a disk takes up to twenty times as long over them as memory does.
+MEMORY, ENOUGH_BYTES = Path("/dev/shm"), 2 * 2**30  # noqa: S108 - only as the parent of folders with random names
 MIGRATOR = "migrator"
 TEMPLATE = "template_paywarden"
 PASSWORD = "only-for-tests"
@@ -40,6 +45,12 @@ class Server:
     """A running server whose template holds the migrated schema."""
 
     process: EmbeddedServer
+    superuser: psycopg.Connection[tuple[object, ...]]
+
+    @classmethod
+    def of(cls, process: EmbeddedServer) -> "Server":
+        """Log in as the superuser, once for all tests."""
+        return cls(process, psycopg.connect(process.connection_url(SUPERUSER, "postgres"), autocommit=True))
 
     def url(self, role: str, database: str) -> str:
         """How ``role`` logs in. The service and the migrator are ordinary logins with a password."""
@@ -51,16 +62,19 @@ class Server:
 
     def roles(self) -> set[tuple[object, ...]]:
         """Every role and every membership: they belong to the server, so a test that leaves one behind harms others."""
-        with psycopg.connect(self.process.connection_url(SUPERUSER, "postgres")) as connection:
-            found = connection.execute("select rolname, rolcanlogin, rolbypassrls, rolcreaterole from pg_roles")
-            members = connection.execute(
-                "select roleid::regrole::text, member::regrole::text, grantor::regrole::text, inherit_option"
-                " from pg_auth_members"
-            )
-            return {*found.fetchall(), *members.fetchall()}
+        found = self.superuser.execute("select rolname, rolcanlogin, rolbypassrls, rolcreaterole from pg_roles")
+        members = self.superuser.execute(
+            "select roleid::regrole::text, member::regrole::text, grantor::regrole::text, inherit_option"
+            " from pg_auth_members"
+        )
+        return {*found.fetchall(), *members.fetchall()}
 
-    def administer(self, *statements: str, database: str = "postgres") -> None:
-        """Run statements as the superuser."""
+    def administer(self, *statements: str, database: str | None = None) -> None:
+        """Run statements as the superuser, for the whole server or in one database."""
+        if database is None:
+            for statement in (*statements, "reset role"):
+                self.superuser.execute(statement)
+            return
         with psycopg.connect(self.process.connection_url(SUPERUSER, database), autocommit=True) as connection:
             for statement in statements:
                 connection.execute(statement)
@@ -120,17 +134,24 @@ class Servers:
 
     def get(self, major: int) -> Server:
         if major not in self._running:
-            folder = Path(tempfile.mkdtemp(prefix="paywarden-test-"))
-            process = EmbeddedServer(folder, major=major, configuration={"fsync": "off", "full_page_writes": "off"})
+            folder = Path(tempfile.mkdtemp(prefix="paywarden-test-", dir=_fastest_folder()))
+            process = EmbeddedServer(folder, major=major, configuration=CONFIGURATION)
             process.start()
-            self._running[major] = Server(process), folder
+            self._running[major] = Server.of(process), folder
             _make_template(self._running[major][0])
         return self._running[major][0]
 
     def stop(self) -> None:
         for server, folder in self._running.values():
+            server.superuser.close()
             server.process.stop()
             shutil.rmtree(folder)
+
+
+def _fastest_folder() -> Path | None:
+    """Memory, if this machine has a folder of it with room for all servers; else where temporary files go."""
+    roomy = os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free >= ENOUGH_BYTES
+    return MEMORY if roomy else None
 
 
 def create_empty_database(server: Server, name: str) -> None:

@@ -36,7 +36,7 @@ class Notes:
 
 def seed(url: str, wanted: Notes) -> None:
     """Write them as the superuser. The index for the search across customers is built afterwards, in one go."""
-    near = asyncio.run(_embedded(list(islice(texts(1), _SPOKEN))))
+    near = asyncio.run(embedded(list(islice(texts(1), _SPOKEN))))
     with psycopg.connect(url, autocommit=True) as connection:
         register_vector(connection)
         # Foreign keys hold by construction, and checking each would take longer than everything else.
@@ -49,7 +49,8 @@ def seed(url: str, wanted: Notes) -> None:
         connection.execute("vacuum (analyze) paywarden.notes, paywarden.note_vectors, paywarden.customers")
 
 
-async def _embedded(spoken: list[str]) -> Vectors:
+async def embedded(spoken: list[str]) -> Vectors:
+    """The vectors of texts by the shipped embedder."""
     embedder = UniversalSentenceEmbedder()
     try:
         return np.array(await embedder.embed(spoken, "note"), dtype=np.float32)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from bench.server import Server
-from bench.service import Service
+from bench.service import Process, Service
 
 
 class World:
@@ -15,20 +15,27 @@ class World:
     def __init__(self, server: Server, *, full: bool = False) -> None:
         self.server, self.full = server, full
         self._services: dict[str, Service] = {}
+        self._kept: list[Process] = []
 
-    def service(self, name: str, seed: Callable[[Service], None] | None = None) -> Service:
+    def service(self, name: str, seed: Callable[[Service], None] | None = None, **environment: str) -> Service:
         """The service on the database of this name, seeded when it is made, its API running."""
         if name not in self._services:
             with told(f"the database {name}"):
-                made = Service(self.server, name)
+                made = Service(self.server, name, **environment)
                 self._services[name] = made
                 if seed is not None:
                     seed(made)
         self._services[name].start()
         return self._services[name]
 
+    def keep(self, process: Process) -> None:
+        """Let a process run until the end of the run."""
+        self._kept.append(process)
+
     def close(self) -> None:
         """End every process of ours."""
+        for process in self._kept:
+            process.stop()
         for each in self._services.values():
             each.close()
 

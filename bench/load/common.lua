@@ -11,10 +11,18 @@ function setup(thread)
    thread:set("number", #threads)
 end
 
--- The lines up to the idempotency key of a POST of JSON, and those after it for a body of this length.
+local function line(method, path)
+   return method .. " " .. path .. " HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer " .. (os.getenv("BENCH_KEY") or "") ..
+      "\r\n"
+end
+
+function common.get(path)
+   return line("GET", path) .. "\r\n"
+end
+
+-- What a POST of JSON begins with.
 function common.head(path)
-   return "POST " .. path .. " HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer " .. (os.getenv("BENCH_KEY") or "") ..
-      "\r\nContent-Type: application/json\r\n" .. (os.getenv("BENCH_HEADERS") or "")
+   return line("POST", path) .. "Content-Type: application/json\r\n"
 end
 
 function common.post(head, key, body)

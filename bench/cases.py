@@ -5,11 +5,13 @@ from collections.abc import Callable, Mapping
 from bench.case import Case
 from bench.notes import NoteInsert, SearchCustomer
 from bench.payments import AutonomousPayments
+from bench.webhooks import AppliedWebhooks
 from bench.yardstick import TpcB
 
 CASES: Mapping[str, Callable[[], Case]] = {
     "tpcb": TpcB,
     "payment_autonomous_http": AutonomousPayments,
+    "webhook_applied": AppliedWebhooks,
     "note_insert": NoteInsert,
     "search_customer_20k": SearchCustomer,
 }

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from bench.case import Case
+from bench.holds import HoldBatches, Holds, HoldsCaptured, HoldsOfManyTenants, HotHoldBatches
 from bench.notes import NoteInsert, SearchCustomer
 from bench.payments import AutonomousPayments
 from bench.webhooks import AppliedWebhooks
@@ -10,6 +11,11 @@ from bench.yardstick import TpcB
 
 CASES: Mapping[str, Callable[[], Case]] = {
     "tpcb": TpcB,
+    "hold_http": Holds,
+    "hold_capture_http": HoldsCaptured,
+    "hold_batch_100": HoldBatches,
+    "hold_batch_100_hot": HotHoldBatches,
+    "hold_http_1000_tenants": HoldsOfManyTenants,
     "payment_autonomous_http": AutonomousPayments,
     "webhook_applied": AppliedWebhooks,
     "note_insert": NoteInsert,

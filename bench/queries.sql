@@ -143,3 +143,48 @@ where tenant_id = %(tenant)s and book = %(book)s and asset = %(asset)s and code 
 -- The window of a mandate that was opened last.
 select id from paywarden.accounts
 where tenant_id = %(tenant)s and book = 'authority' and code like %(code)s order by created_at desc limit 1;
+
+-- name: seed_tenants
+-- Tenants with an administrator each.
+insert into paywarden.tenants (id, name, environment)
+select id, name, 'test' from unnest(%(tenants)s::uuid[], %(names)s::text[]) as made (id, name);
+
+-- name: seed_principals
+-- Who holds the tenants' keys.
+insert into paywarden.principals (tenant_id, id, kind, name, roles)
+select tenant_id, id, 'agent', 'gate', array['initiate']
+from unnest(%(tenants)s::uuid[], %(principals)s::uuid[]) as made (tenant_id, id);
+
+-- name: seed_api_keys
+-- Their keys, by hash.
+insert into paywarden.api_keys (tenant_id, id, principal_id, secret_sha256, hint)
+select tenant_id, uuidv7(), principal_id, secret_sha256, 'seed'
+from unnest(%(tenants)s::uuid[], %(principals)s::uuid[], %(hashes)s::bytea[]) as made (tenant_id, principal_id, secret_sha256);
+
+-- name: seed_credit_customers
+-- Customers who will have credit.
+insert into paywarden.customers (tenant_id, id)
+select tenant_id, 'cust-' || n from unnest(%(tenants)s::uuid[]) as tenant_id, generate_series(1, %(customers)s::bigint) as n
+on conflict do nothing;
+
+-- name: seed_bank
+-- Where the money of the top-ups came in.
+insert into paywarden.accounts (tenant_id, id, book, asset, code, normal, balance)
+select tenant_id, uuidv7(), 'money', 'USD/2', 'bank/default', 'debit', %(customers)s::bigint * %(amount_minor)s::bigint
+from unnest(%(tenants)s::uuid[]) as tenant_id;
+
+-- name: seed_credit
+-- What each customer has prepaid.
+insert into paywarden.accounts (tenant_id, id, book, asset, code, normal, balance, floor)
+select tenant_id, uuidv7(), 'money', 'USD/2', 'customer_credit/cust-' || n, 'credit', %(amount_minor)s::bigint, 0
+from unnest(%(tenants)s::uuid[]) as tenant_id, generate_series(1, %(customers)s::bigint) as n;
+
+-- name: seed_top_ups
+-- The transfers that say so.
+insert into paywarden.transfers (
+    tenant_id, id, operation, fact_kind, line, debit_account_id, credit_account_id, book, asset, amount_minor, event_at)
+select credit.tenant_id, uuidv7(), 'top_up:seed:' || credit.code, 'topped_up', 0, bank.id, credit.id, 'money', 'USD/2',
+    %(amount_minor)s::bigint, paywarden.clock()
+from paywarden.accounts as credit
+join paywarden.accounts as bank on bank.tenant_id = credit.tenant_id and bank.code = 'bank/default'
+where credit.code like 'customer_credit/cust-%%' and credit.tenant_id = any(%(tenants)s::uuid[]);

@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 import pytest
 import structlog
 
-from paywarden.api.application import build
 from paywarden.db.pool import Pool
 from paywarden.decisions.rules import RulesAdviser
 from paywarden.flow.desk import DEFAULT_PROVIDER, Desk
@@ -15,7 +14,7 @@ from paywarden.guardrails.cedar import shipped
 from paywarden.memory.local_embedder import UniversalSentenceEmbedder
 from paywarden.providers.rest import RestProvider
 from paywarden.settings import Settings
-from tests.doors.door import SETTLES_AFTER_SECONDS, Door, open_door
+from tests.doors.door import SETTLES_AFTER_SECONDS, Door, application, open_door
 from tests.doors.server import serving
 from tests.sandbox_process import SandboxProcess
 
@@ -81,7 +80,7 @@ async def door(door_desk: Desk, door_sandbox: SandboxProcess) -> AsyncIterator[D
         yield door_desk
 
     control = door_sandbox.control()
-    async with open_door(build(open_desk), door_desk, control) as opened:
+    async with open_door(application(open_desk), door_desk, control) as opened:
         yield opened
     await control.close()
 
@@ -94,7 +93,7 @@ async def served(door_desk: Desk, door_sandbox: SandboxProcess) -> AsyncIterator
     async def open_desk() -> AsyncIterator[Desk]:
         yield door_desk
 
-    app, control = build(open_desk), door_sandbox.control()
+    app, control = application(open_desk), door_sandbox.control()
     async with serving(app) as local:
         await control.change_settings(webhook_url=f"{local.base_url}/webhooks/payments")
         yield Door(app, door_desk, local, control)

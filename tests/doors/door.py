@@ -12,7 +12,9 @@ from typing import Any
 import httpx
 import psycopg
 from fastapi import FastAPI
+from starlette.routing import BaseRoute
 
+from paywarden.api.application import OpenDesk, build
 from paywarden.db.transaction import transaction
 from paywarden.flow import access, recovery
 from paywarden.flow.desk import Actor, Desk
@@ -26,6 +28,7 @@ BASE_URL = "http://127.0.0.1:8000"
 # Longer than any test looks: what is pending stays so until the test says otherwise.
 SETTLES_AFTER_SECONDS = 120
 _NUMBERS = count(1)
+_ROUTES: list[BaseRoute] = []
 
 
 @dataclass
@@ -120,6 +123,19 @@ class Caller:
     async def charge(self, amount_minor: int = 2_500, customer: str = "cust_1", **more: Any) -> httpx.Response:
         body = {"kind": "charge", "amount_minor": amount_minor, "currency": "usd", "customer": customer}
         return await self.pay(**{**body, "purpose": "order", **more})
+
+
+def application(open_desk: OpenDesk) -> FastAPI:
+    """The application as it is shipped, with the routes of the first one: what they take and answer is compiled once.
+
+    All else is its own: the desk, the metrics, the state.
+    """
+    app = build(open_desk)
+    if not _ROUTES:
+        _ROUTES.extend(app.router.routes)
+    assert len(app.router.routes) == len(_ROUTES)
+    app.router.routes[:] = _ROUTES
+    return app
 
 
 @asynccontextmanager

@@ -7,12 +7,11 @@ from typing import Any
 
 import httpx
 
-from paywarden.api.application import build
 from paywarden.flow import access
 from paywarden.flow.desk import Actor, Desk
 from paywarden.kit import ids
 from paywarden.sandbox.control import SandboxControl
-from tests.doors.door import Door, client, open_door
+from tests.doors.door import Door, application, client, open_door
 
 PAYMENT = {"user_id": "user_42", "amount_cents": 2500, "currency": "usd"}
 
@@ -25,7 +24,7 @@ async def door_with(desk: Desk, sandbox: SandboxControl, **settings: Any) -> Asy
     async def open_desk() -> AsyncIterator[Desk]:
         yield changed
 
-    async with open_door(build(open_desk), changed, sandbox) as opened:
+    async with open_door(application(open_desk), changed, sandbox) as opened:
         yield opened
 
 

@@ -171,3 +171,15 @@ async def test_a_caller_that_goes_in_flight_harms_nobody() -> None:
     assert await stays == "wrote stays"
     assert store.batches == [[(ANN, "gone"), (ANN, "stays")]]
     assert await group.submit(ANN, "next") == "wrote next"
+
+
+async def test_a_batch_is_full_by_the_sizes_of_its_items() -> None:
+    store = Store()
+    group = GroupCommit(store.write, most_in_flight=1, most_a_batch=4, size_of=len)
+    calls = submit(group, ANN, "a")
+    await started(*calls)
+    calls += submit(group, ANN, "bbb", "ccc", "d", "eeeee", "f")
+    await started(*calls)
+    store.gate.set()
+    await asyncio.gather(*calls)
+    assert [[item for _, item in batch] for batch in store.batches] == [["a"], ["bbb", "ccc"], ["d", "eeeee"], ["f"]]

@@ -148,6 +148,7 @@ PrincipalId = Annotated[
     WithJsonSchema({"type": "string", "pattern": "^(agt|per|svc)_[0-7][0-9a-hjkmnp-tv-z]{25}$"}),
 ]
 PaymentKind = Literal["charge", "refund", "payout"]
+MandateKind = Literal["charge", "refund", "payout", "gate"]
 
 
 def path_id(prefix: ids.Prefix, text: str, absent: str) -> UUID:

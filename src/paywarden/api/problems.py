@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 from typing_extensions import TypedDict
 
-from paywarden.kit.errors import IdempotencyKeyMissingError, InvalidFieldError, PaywardenError
+from paywarden.kit.errors import IdempotencyKeyMissingError, InternalError, InvalidFieldError, PaywardenError
 from paywarden.kit.text import contains_card_number
 
 MEDIA_TYPE = "application/problem+json"
@@ -123,8 +123,7 @@ def of_error(request_id: str, error: PaywardenError) -> JSONResponse:
 
 def internal(request_id: str) -> JSONResponse:
     """The problem for what should never happen: it says nothing but where to look."""
-    detail = "This is our fault. Whoever runs Paywarden finds it in the log by the request id."
-    return problem(request_id, 500, "internal_error", "Something went wrong", detail)
+    return of_error(request_id, InternalError())
 
 
 def incomplete(request_id: str) -> JSONResponse:

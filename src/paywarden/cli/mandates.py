@@ -21,7 +21,9 @@ def create(
     session: "Session",
     principal: Annotated[str, typer.Argument(help="Who may spend: agt_..., per_... or svc_...")],
     name: Annotated[str, typer.Option("--name", help="What it is for, in a few words.")],
-    kind: Annotated[list[str], typer.Option("--kind", help="charge or refund; may be given several times.")],
+    kind: Annotated[
+        list[str], typer.Option("--kind", help="charge, refund, payout or gate; may be given several times.")
+    ],
     per_day: Annotated[str, typer.Option("--per-day", help="Budget of a calendar day, for example 1000.00.")],
     per_payment: Annotated[str | None, typer.Option("--per-payment", help="The most a single payment may be.")] = None,
     currency: Annotated[str, typer.Option("--currency", help="Lower-case ISO 4217.")] = "usd",

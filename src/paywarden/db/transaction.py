@@ -33,6 +33,11 @@ def transaction(pool: Pool, tenant_id: UUID) -> AbstractAsyncContextManager[Conn
     )
 
 
+def group_transaction(pool: Pool) -> AbstractAsyncContextManager[Connection]:
+    """One transaction in the role paywarden_app for the ledger's door, which sets each tenant itself."""
+    return _transaction(pool, "begin; select set_config('role', 'paywarden_app', true)")
+
+
 def system_transaction(pool: Pool) -> AbstractAsyncContextManager[Connection]:
     """One transaction in the role paywarden_system, for work that has no tenant: key look-up, due work, invariants."""
     return _transaction(pool, "begin; select set_config('role', 'paywarden_system', true)")

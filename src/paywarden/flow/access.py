@@ -5,6 +5,7 @@ from uuid import UUID
 
 from paywarden.audit import events
 from paywarden.db.transaction import system_transaction, transaction
+from paywarden.flow.authority import UNKNOWN_KEY
 from paywarden.flow.desk import DEFAULT_ACCOUNT, DEFAULT_PROVIDER, Actor, Connection, Desk, Pool
 from paywarden.guardrails import mandate_store
 from paywarden.guardrails.mandate_terms import MandateTerms
@@ -29,10 +30,10 @@ async def authenticate(pool: Pool, key_text: str) -> Principal:
     """The principal of a presented key. Raises AuthenticationError, the same whatever is wrong with it."""
     key = api_keys.read_key(key_text)
     async with transaction(pool, key.tenant_id) as connection:
-        principal = await api_keys.principal_of(connection, key)
-    if principal is None:
-        raise AuthenticationError("The API key is not known, has expired or was revoked.")
-    return principal
+        holder = await api_keys.holder_of(connection, key)
+    if holder is None:
+        raise AuthenticationError(UNKNOWN_KEY)
+    return holder.principal
 
 
 async def quickstart_principal(desk: Desk) -> Principal:

@@ -29,11 +29,16 @@ class _Waiting(Generic[Item, Outcome]):
     answer: "asyncio.Future[Outcome]"
 
 
+def _one(_: object) -> int:
+    return 1
+
+
 class GroupCommit(Generic[Item, Outcome]):
     """Writes items of many callers and tenants together, and gives each caller its own outcome.
 
     ``write`` takes (tenant, item) pairs and returns one outcome or exception for each, in order; what it raises, every
-    member of that batch is told. Tenants take turns, one item each, so that one tenant's flood delays nobody else.
+    member of that batch is told. A batch is full once the sizes of its items (1 each, or ``size_of``) reach
+    ``most_a_batch``. Tenants take turns, one item each, so that one tenant's flood delays nobody else.
     A caller that goes away before its item is taken leaves nothing; after that the item is written all the same.
     """
 
@@ -41,12 +46,14 @@ class GroupCommit(Generic[Item, Outcome]):
         self,
         write: Callable[[Sequence[tuple[UUID, Item]]], Awaitable[Sequence[Outcome | Exception]]],
         *,
+        size_of: Callable[[Item], int] = _one,
         most_a_batch: int = MOST_A_BATCH,
         most_in_flight: int = MOST_IN_FLIGHT,
         most_waiting: int = MOST_WAITING,
         most_of_one_tenant: int = MOST_OF_ONE_TENANT,
     ) -> None:
         self._write = write
+        self._size_of = size_of
         self._most_a_batch = most_a_batch
         self._most_in_flight = most_in_flight
         self._most_waiting = most_waiting
@@ -77,7 +84,8 @@ class GroupCommit(Generic[Item, Outcome]):
     def _take(self) -> list[tuple[UUID, _Waiting[Item, Outcome]]]:
         """The next batch: one item of each tenant in turn, those left out whose callers are gone."""
         batch: list[tuple[UUID, _Waiting[Item, Outcome]]] = []
-        while self._queues and len(batch) < self._most_a_batch:
+        size = 0
+        while self._queues and size < self._most_a_batch:
             tenant_id = next(iter(self._queues))
             queue = self._queues.pop(tenant_id)
             waiting = queue.popleft()
@@ -86,6 +94,7 @@ class GroupCommit(Generic[Item, Outcome]):
                 self._queues[tenant_id] = queue
             if not waiting.answer.done():
                 batch.append((tenant_id, waiting))
+                size += self._size_of(waiting.item)
         return batch
 
     async def _write_batch(self, batch: Sequence[tuple[UUID, _Waiting[Item, Outcome]]]) -> None:

@@ -1,7 +1,7 @@
 """The desk: everything a flow needs, composed once by ``app``."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
@@ -9,6 +9,8 @@ from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool
 
 from paywarden.decisions.adviser import Adviser
+from paywarden.flow.authority import Standing, Standings
+from paywarden.flow.ledger_group import LedgerGroup
 from paywarden.guardrails.cedar import PolicySet
 from paywarden.identity.principals import Principal
 from paywarden.memory.embedder import Embedder
@@ -31,6 +33,13 @@ class Desk:
     policies: PolicySet
     adviser: Adviser
     embedder: Embedder
+    standings: Standings = field(init=False)
+    ledger: LedgerGroup = field(init=False)
+
+    def __post_init__(self) -> None:
+        # Both belong to the pool that they work with.
+        object.__setattr__(self, "standings", Standings(self.pool))
+        object.__setattr__(self, "ledger", LedgerGroup(self.pool))
 
     def provider(self, name: str) -> Provider:
         """The provider of this name; a payment's provider never changes, so a missing one is a fault of set-up."""
@@ -39,10 +48,14 @@ class Desk:
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """Who is calling, and under which request id it will be found again in audit and logs."""
+    """Who is calling, and under which request id it will be found again in audit and logs.
+
+    ``standing`` is what is remembered of the caller's key, where a route works with that.
+    """
 
     principal: Principal
     request_id: str | None = None
+    standing: Standing | None = None
 
     @property
     def tenant_id(self) -> UUID:

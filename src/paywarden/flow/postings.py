@@ -11,17 +11,22 @@ from paywarden.payments.rows import Payment
 
 def hold_lines(payment: Payment, authority: Sequence[AuthorityLine]) -> list[Line]:
     """Authority for every kind; a payout also holds the funds it is paid from."""
-    lines = [
-        Line(
-            chart.authority_window(line.mandate_id, line.window.key, payment.currency),
-            chart.authority_spent(line.mandate_id, payment.currency),
-        )
-        for line in authority
-    ]
+    lines = budget_lines(authority, payment.currency)
     if payment.kind == "payout" and payment.provider and payment.provider_account:
         funds = chart.provider_clearing(payment.provider, payment.provider_account, payment.currency)
         lines.append(Line(_spent_on(payment), funds, held="credit"))
     return lines
+
+
+def budget_lines(authority: Sequence[AuthorityLine], currency: str) -> list[Line]:
+    """What a hold promises of a mandate's budgets."""
+    return [
+        Line(
+            chart.authority_window(line.mandate_id, line.window.key, currency),
+            chart.authority_spent(line.mandate_id, currency),
+        )
+        for line in authority
+    ]
 
 
 def window_grants(authority: Sequence[AuthorityLine], currency: str) -> list[WindowGrant]:

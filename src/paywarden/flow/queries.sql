@@ -38,3 +38,8 @@ select extversion as version from pg_catalog.pg_extension where extname = 'vecto
 -- name: server_version
 -- What the server calls itself.
 select current_setting('server_version') as version;
+
+-- name: hold_owners
+-- Whose gate these holds belong to; the hold of a payment belongs to no gate.
+select id, principal_id from paywarden.holds
+where tenant_id = (select paywarden.tenant()) and id = any(%(ids)s) and principal_id is not null;

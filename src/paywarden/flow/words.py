@@ -7,6 +7,8 @@ from paywarden.flow.decision import DecisionView
 from paywarden.flow.desk import Actor, Desk
 from paywarden.flow.embedding import EmbedderState
 from paywarden.flow.guard import INSUFFICIENT
+from paywarden.flow.held import Held, Hold
+from paywarden.flow.hold import DEFAULT_HOLD_SECONDS, MAX_HOLD_SECONDS, Capture, Funding, NewHold
 from paywarden.flow.inquiry import MAX_GIVEN, GivenFact
 from paywarden.flow.note_import import MAX_IMPORTED, ImportedNote
 from paywarden.flow.provider_event import Endpoint
@@ -25,8 +27,10 @@ from paywarden.reconciliation.attestations import Attestation, Word
 from paywarden.reviews.reviews import Review
 
 __all__ = [
+    "DEFAULT_HOLD_SECONDS",
     "INSUFFICIENT",
     "MAX_GIVEN",
+    "MAX_HOLD_SECONDS",
     "MAX_IMPORTED",
     "MAX_RESERVATION_SECONDS",
     "MAX_WAIT_SECONDS",
@@ -34,19 +38,24 @@ __all__ = [
     "Ask",
     "Asked",
     "Attestation",
+    "Capture",
     "Course",
     "DecisionView",
     "Desk",
     "Effort",
     "EmbedderState",
     "Endpoint",
+    "Funding",
     "GivenFact",
+    "Held",
+    "Hold",
     "IdempotentRequest",
     "ImportedNote",
     "Influence",
     "Limit",
     "Mandate",
     "MandateTerms",
+    "NewHold",
     "NewNote",
     "Note",
     "Payment",

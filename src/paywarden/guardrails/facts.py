@@ -6,10 +6,23 @@ from uuid import UUID
 
 from paywarden.kit.checks import Check
 
-__all__ = ["AdviceFacts", "Approval", "Check", "PaymentFacts", "PaymentKind", "PrincipalKind", "Verdict"]
+__all__ = [
+    "AdviceFacts",
+    "Approval",
+    "Check",
+    "GateFacts",
+    "MandateKind",
+    "PaymentFacts",
+    "PaymentKind",
+    "PrincipalKind",
+    "Spending",
+    "Verdict",
+]
 
 PrincipalKind = Literal["agent", "person", "service"]
 PaymentKind = Literal["charge", "refund", "payout"]
+# What a mandate may be for: payments, and holds at the billing gate.
+MandateKind = Literal["charge", "refund", "payout", "gate"]
 Verdict = Literal["approve", "deny", "escalate", "need_facts"]
 
 
@@ -58,3 +71,18 @@ class PaymentFacts:
     refund_of_known: bool | None = None
     advice: AdviceFacts | None = None
     approvals: tuple[Approval, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class GateFacts:
+    """A hold at the billing gate as a mandate sees it. ``counterparty`` is the customer, empty where none is named."""
+
+    principal_id: UUID
+    amount_minor: int
+    currency: str
+    counterparty: str
+    kind: Literal["gate"] = "gate"
+
+
+Spending = PaymentFacts | GateFacts
+"""What draws on a mandate."""

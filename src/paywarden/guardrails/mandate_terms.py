@@ -7,7 +7,7 @@ from typing import get_args
 from uuid import UUID
 
 from paywarden.guardrails import windows
-from paywarden.guardrails.facts import PaymentKind
+from paywarden.guardrails.facts import MandateKind
 from paywarden.guardrails.mandates import Limit, LimitWindow
 from paywarden.kit.errors import InvalidFieldError, PaymentDeniedError
 from paywarden.kit.money import check_amount_minor, exponent
@@ -25,7 +25,7 @@ class MandateTerms:
 
     principal_id: UUID
     name: str
-    kinds: tuple[PaymentKind, ...]
+    kinds: tuple[MandateKind, ...]
     limits: tuple[Limit, ...]
     timezone: str
     payees: tuple[str, ...] | None = None
@@ -36,8 +36,8 @@ class MandateTerms:
 def validate(terms: MandateTerms) -> None:
     """Raises InvalidFieldError naming the first field that is wrong."""
     clean_id(terms.name, "name")
-    if not terms.kinds or not set(terms.kinds) <= set(get_args(PaymentKind)):
-        raise InvalidFieldError("kinds", f"must name at least one of {', '.join(get_args(PaymentKind))}")
+    if not terms.kinds or not set(terms.kinds) <= set(get_args(MandateKind)):
+        raise InvalidFieldError("kinds", f"must name at least one of {', '.join(get_args(MandateKind))}")
     _check_limits(terms.limits)
     _check_payees(terms.payees)
     _check_zone(terms.timezone)

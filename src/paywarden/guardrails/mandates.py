@@ -7,7 +7,7 @@ from typing import Literal
 from uuid import UUID
 
 from paywarden.guardrails import windows
-from paywarden.guardrails.facts import Check, PaymentFacts, PaymentKind
+from paywarden.guardrails.facts import Check, MandateKind, Spending
 from paywarden.kit import ids
 from paywarden.kit.clock import rfc3339
 from paywarden.kit.errors import PaymentDeniedError
@@ -33,7 +33,7 @@ class Mandate:
     id: UUID
     principal_id: UUID
     name: str
-    kinds: frozenset[PaymentKind]
+    kinds: frozenset[MandateKind]
     payees: frozenset[str] | None
     limits: tuple[Limit, ...]
     timezone: str
@@ -86,7 +86,7 @@ class AuthorityLine:
     limit_minor: int
 
 
-def choose(mandates: Sequence[Mandate], facts: PaymentFacts, now: datetime, named: UUID | None = None) -> Choice:
+def choose(mandates: Sequence[Mandate], facts: Spending, now: datetime, named: UUID | None = None) -> Choice:
     """The mandate named by the caller, else the oldest of the principal's own that passes every check."""
     candidates = sorted(_candidates(mandates, facts, named), key=lambda mandate: mandate.id)
     if not candidates:
@@ -97,7 +97,7 @@ def choose(mandates: Sequence[Mandate], facts: PaymentFacts, now: datetime, name
     return next(fitting, Choice(None, choices[0].checks))
 
 
-def check(mandate: Mandate, facts: PaymentFacts, now: datetime) -> tuple[Check, ...]:
+def check(mandate: Mandate, facts: Spending, now: datetime) -> tuple[Check, ...]:
     """Every static rule of a mandate against a payment; whether the day's budget suffices is the ledger's to say."""
     return tuple(
         Check(f"mandate_{rule}", "pass" if passed else "fail", detail)
@@ -105,7 +105,7 @@ def check(mandate: Mandate, facts: PaymentFacts, now: datetime) -> tuple[Check, 
     )
 
 
-def authority_lines(mandate: Mandate, facts: PaymentFacts, now: datetime) -> tuple[AuthorityLine, ...]:
+def authority_lines(mandate: Mandate, facts: Spending, now: datetime) -> tuple[AuthorityLine, ...]:
     """What the ledger must hold of this mandate's budgets.
 
     Raises PaymentDeniedError (``mandate_timezone``, ``mandate_currency``) instead of ever returning no budget at all.
@@ -138,7 +138,7 @@ def exhausted(mandate: Mandate, lines: Sequence[AuthorityLine], currency: str) -
     )
 
 
-def _candidates(mandates: Sequence[Mandate], facts: PaymentFacts, named: UUID | None) -> Iterator[Mandate]:
+def _candidates(mandates: Sequence[Mandate], facts: Spending, named: UUID | None) -> Iterator[Mandate]:
     for mandate in mandates:
         if mandate.principal_id != facts.principal_id:
             continue
@@ -147,7 +147,7 @@ def _candidates(mandates: Sequence[Mandate], facts: PaymentFacts, named: UUID | 
             yield mandate
 
 
-def _findings(mandate: Mandate, facts: PaymentFacts, now: datetime) -> Iterator[tuple[str, bool, str]]:
+def _findings(mandate: Mandate, facts: Spending, now: datetime) -> Iterator[tuple[str, bool, str]]:
     """Rule, whether it passes, and a sentence that is true either way."""
     principal = "the mandate is this principal's own" if mandate.principal_id == facts.principal_id else "it is not"
     yield "principal", mandate.principal_id == facts.principal_id, principal

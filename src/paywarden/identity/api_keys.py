@@ -6,6 +6,7 @@ A key is shown once and stored as its SHA-256: the secret has 256 random bits, s
 import hashlib
 import secrets
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -28,6 +29,17 @@ class PresentedKey:
 
     tenant_id: UUID
     secret_sha256: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """Whose key it is and until when, and how its tenant stands, at one moment (``now``) of the database's clock."""
+
+    principal: Principal
+    key_expires_at: datetime | None
+    tenant_active: bool
+    authority_version: int
+    now: datetime
 
 
 def read_key(text: str) -> PresentedKey:
@@ -61,10 +73,14 @@ async def create(
     return row, text
 
 
-async def principal_of(connection: Connection, key: PresentedKey) -> Principal | None:
-    """Whose valid key this is: not revoked, not expired, principal active."""
-    row = await (await connection.execute(SQL.principal_of_key, {"secret_sha256": key.secret_sha256})).fetchone()
-    return None if row is None else from_row(row)
+async def holder_of(connection: Connection, key: PresentedKey) -> Holder | None:
+    """Who holds this key, if it is valid: not revoked, not expired, principal active."""
+    row = await (await connection.execute(SQL.holder_of_key, {"secret_sha256": key.secret_sha256})).fetchone()
+    if row is None:
+        return None
+    return Holder(
+        from_row(row), row["key_expires_at"], row["tenant_status"] == "active", row["authority_version"], row["now"]
+    )
 
 
 async def of_tenant(connection: Connection) -> list[dict[str, Any]]:

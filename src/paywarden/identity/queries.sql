@@ -72,9 +72,10 @@ values ((select paywarden.tenant()), %(id)s, %(principal_id)s, %(secret_sha256)s
         paywarden.clock() + make_interval(secs => %(expires_in_seconds)s))
 returning id, principal_id, hint, expires_at, revoked_at, created_at;
 
--- name: principal_of_key
--- Whose valid key this hash is.
-select principal.*, tenant.environment
+-- name: holder_of_key
+-- Whose valid key this hash is, and how the tenant stands.
+select principal.*, tenant.environment, tenant.status as tenant_status, tenant.authority_version,
+    key.expires_at as key_expires_at, paywarden.clock() as now
 from paywarden.api_keys as key
 join paywarden.principals as principal on principal.tenant_id = key.tenant_id and principal.id = key.principal_id
 join paywarden.tenants as tenant on tenant.id = key.tenant_id

@@ -20,6 +20,7 @@ PaywardenError
   AuthorityChangedError        409 authority_changed      a mandate, role or switch changed in the meantime
   EmbedderUnavailableError     503 embedder_unavailable   texts cannot be turned into vectors now; no note is lost
   OverloadedError              503 overloaded             retry after the given seconds, with the same key
+  InternalError                500 internal_error         our own fault; the log has it under the request id
   ConfigurationError           (start-up only)
 """
 
@@ -120,6 +121,13 @@ class EmbedderUnavailableError(PaywardenError):
 
 class OverloadedError(PaywardenError):
     code, status, title = "overloaded", 503, "Please retry with the same key"
+
+
+class InternalError(PaywardenError):
+    code, status, title = "internal_error", 500, "Something went wrong"
+
+    def __init__(self) -> None:
+        super().__init__("This is our fault. Whoever runs Paywarden finds it in the log by the request id.")
 
 
 class ConfigurationError(PaywardenError):

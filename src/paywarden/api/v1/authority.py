@@ -14,7 +14,7 @@ from paywarden.api.fields import (
     Currency,
     Identifier,
     Instant,
-    PaymentKind,
+    MandateKind,
     PrincipalId,
     example,
     path_id,
@@ -54,7 +54,7 @@ class NewMandate(Body):
     )
     principal: PrincipalId
     name: Identifier
-    kinds: Annotated[list[PaymentKind], Field(min_length=1, max_length=3)]
+    kinds: Annotated[list[MandateKind], Field(min_length=1, max_length=4)]
     limits: Annotated[list[LimitLine], Field(min_length=1, max_length=100)]
     timezone: Identifier
     payees: Annotated[list[Identifier], Field(min_length=1, max_length=1000)] | None = None

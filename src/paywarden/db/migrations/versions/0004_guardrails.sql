@@ -4,7 +4,7 @@ create table paywarden.mandates (
     id uuid not null,
     principal_id uuid not null,
     name text not null check (length(name) between 1 and 255),
-    kinds text[] not null check (kinds <@ array['charge', 'refund', 'payout'] and cardinality(kinds) > 0),
+    kinds text[] not null check (kinds <@ array['charge', 'refund', 'payout', 'gate'] and cardinality(kinds) > 0),
     -- Null: any counterparty.
     payees text[],
     timezone text not null,

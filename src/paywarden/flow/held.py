@@ -1,0 +1,98 @@
+"""A hold at the billing gate as it stands, and what an outcome of the ledger says about it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from paywarden.kit import ids
+from paywarden.kit.errors import (
+    IdempotencyKeyReusedError,
+    NotFoundError,
+    PaywardenError,
+    StateConflictError,
+)
+from paywarden.ledger.intents import Outcome
+
+ABSENT = "There is no such hold."
+_STATUSES = {"pending": "pending", "posted": "captured", "voided": "released", "expired": "expired"}
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """A hold at the gate as it stands. Amounts in minor units; ``closed_at`` None while it is pending."""
+
+    id: UUID
+    status: str
+    principal_id: UUID
+    amount_minor: int
+    captured_minor: int
+    currency: str
+    customer_id: str | None
+    mandate_id: UUID | None
+    feature: str | None
+    expires_at: datetime
+    created_at: datetime
+    closed_at: datetime | None
+
+    @property
+    def public_id(self) -> str:
+        """The id as answers show it."""
+        return ids.to_text("hold", self.id)
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A hold, and whether it is the answer to an earlier request with the same key."""
+
+    hold: Hold
+    replayed: bool
+
+
+Answer = Held | PaywardenError
+
+
+def only(answers: Sequence[Answer]) -> Held:
+    """The hold of a request for one. Raises the error that refuses it."""
+    (answer,) = answers
+    if isinstance(answer, PaywardenError):
+        raise answer
+    return answer
+
+
+def held(outcome: Outcome) -> Answer:
+    """What every kind of outcome means that is no shortage."""
+    hold = shown(outcome)
+    if outcome.result in ("ok", "replayed") and hold is not None:
+        return Held(hold, replayed=outcome.result == "replayed")
+    if outcome.result == "conflict" and outcome.detail.get("reason") == "key":
+        return IdempotencyKeyReusedError("This Idempotency-Key was used for another request; use a new key.")
+    if outcome.result in ("conflict", "replayed"):
+        return StateConflictError(f"The hold is {hold.status if hold else 'captured'} already.")
+    if outcome.result == "invalid":
+        return NotFoundError(ABSENT)
+    raise RuntimeError(f"the ledger answered {outcome.result}")
+
+
+def shown(outcome: Outcome) -> Hold | None:
+    """The hold as the ledger left it, None where it says nothing of one."""
+    return None if outcome.hold is None else hold_of(outcome.hold)
+
+
+def hold_of(row: Mapping[str, Any]) -> Hold:
+    """A hold from its row as the ledger's JSON shows it."""
+    return Hold(
+        UUID(row["id"]),
+        _STATUSES[row["status"]],
+        UUID(row["principal_id"]),
+        row["amount_minor"],
+        row["captured_minor"],
+        row["currency"],
+        row["customer_id"],
+        None if row["mandate_id"] is None else UUID(row["mandate_id"]),
+        row["feature"],
+        datetime.fromisoformat(row["expires_at"]),
+        datetime.fromisoformat(row["created_at"]),
+        None if row["closed_at"] is None else datetime.fromisoformat(row["closed_at"]),
+    )

@@ -65,6 +65,7 @@ async def record(door: Door) -> dict[str, Json]:
         async with door.caller(secret) as bot, door.caller(anns) as ann:
             await authority(call, admin, bot, agent["id"])
             refund = await payments(call, door, bot)
+            await credits(call, admin, bot)
             await memory(call, admin, bot)
             await reviews(call, admin, ann, bot, refund)
     return dict(sorted(call.answers.items()))
@@ -121,6 +122,15 @@ async def settled(door: Door, bot: Caller, *payments: str) -> None:
             return
         await asyncio.sleep(0.05)
     raise AssertionError(f"not settled: {states}")
+
+
+async def credits(call: Recorder, admin: Caller, bot: Caller) -> None:
+    cash = {"customer": "cust_42", "amount_minor": 50_000, "currency": "usd", "funding": "prepaid",
+            "reference": "bank statement 7, line 3"}  # fmt: skip
+    await call(admin, "topUpCredit", 201, cash, key="statement-7-3")
+    await call(admin, "topUpCredit", 422, {**cash, "amount_minor": 60_000}, key="statement-7-3")
+    await call(bot, "topUpCredit", 403, cash, key="mine")
+    await call(bot, "getCredit", 200, customer="cust_42")
 
 
 async def memory(call: Recorder, admin: Caller, bot: Caller) -> None:

@@ -18,7 +18,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "expireNote": {},
 }
 PREFIXES = {"payment_id": "pay", "job_id": "pay", "review_id": "rev", "decision_id": "dec", "agent_id": "agt",
-            "key_id": "key", "mandate_id": "mdt", "note_id": "note"}  # fmt: skip
+            "key_id": "key", "mandate_id": "mdt", "note_id": "note", "customer": "top"}  # fmt: skip
 # Quick-start agents are named by the caller and exist in every tenant that names them.
 NAMED_BY_CALLER = {"quickReserve", "quickMarkPaid"}
 OPEN = {"isAlive", "isReady", "getMetrics", "receiveQuickstartEvent", "receiveEvent"}
@@ -63,6 +63,7 @@ async def things_of(door: Door, caller: Caller) -> dict[str, str]:
     terms = {"principal": agent, "name": "n", "kinds": ["charge", "refund"], "limits": limits, "timezone": "UTC"}
     async with door.settling_at_once():
         charge = (await caller.charge(100)).json()["id"]
+    await caller.pay("/v1/credits/top-ups", customer="credited", amount_minor=100, currency="usd")
     for _ in range(2):
         await caller.post("/payments", {"user_id": "u", "amount_cents": 100, "currency": "usd"})
     return {
@@ -74,6 +75,7 @@ async def things_of(door: Door, caller: Caller) -> dict[str, str]:
         "key_id": (await caller.post("/v1/keys", {"principal": agent})).json()["id"],
         "mandate_id": (await caller.post("/v1/mandates", terms)).json()["id"],
         "note_id": (await caller.post("/v1/notes", {"customer": "n", "content": "x"})).json()["id"],
+        "customer": "credited",
     }
 
 

@@ -6,10 +6,13 @@ import psycopg
 import pytest
 
 from paywarden.audit.invariants import all_invariants
-from paywarden.flow import invariants, story
+from paywarden.flow import credit, invariants, story
 from paywarden.flow.ask import Ask
+from paywarden.flow.words import IdempotentRequest, NewTopUp
+from paywarden.kit.canonical import digest
 from paywarden.kit.states import Status
 from tests.conftest import Database
+from tests.flow import gates
 from tests.flow.conftest import *  # noqa: F403  the stage's fixtures
 from tests.flow.stage import Stage
 
@@ -21,8 +24,11 @@ CORRUPTIONS: dict[str, str] = {
     " where to_status = 'succeeded'",
     "balances_match_transfers": "update paywarden.transfers set amount_minor = amount_minor + 1",
     "books_balance": "update paywarden.accounts set balance = balance + 1 where code = 'revenue'",
+    "credit_is_covered": "update paywarden.accounts set held = balance + 1 where code like 'credit/%'",
     "failures_have_evidence": "update paywarden.payments set status = 'failed', oversight = 'reviewed'"
     " where status = 'in_review'",
+    "gates_capture_what_is_booked": "update paywarden.holds set captured_minor = captured_minor - 1"
+    " where principal_id is not null and captured_minor > 0",
     "held_matches_holds": "update paywarden.accounts set held = held + 1 where code like 'authority/%'",
     "holds_follow_payments": "update paywarden.holds set status = 'pending', closed_at = null where status = 'posted'",
     "no_budget_overspent": "update paywarden.accounts set held = balance + 1 where code like 'authority/%'",
@@ -33,13 +39,18 @@ CORRUPTIONS: dict[str, str] = {
     " where status = 'succeeded'",
     "success_is_booked_once": "update paywarden.payments set captured_minor = captured_minor - 1"
     " where status = 'succeeded'",
+    "top_ups_are_booked": "update paywarden.credit_top_ups set amount_minor = amount_minor + 1",
     "transitions_tell_the_status": "delete from paywarden.payment_transitions where to_status = 'reserved'",
 }
 
 
 @pytest.fixture
 async def books(stage: Stage) -> Stage:
-    """One paid charge and one suspected duplicate in review."""
+    """One paid charge, one suspected duplicate in review, a customer's credit with a hold and a capture of another."""
+    given = NewTopUp("cust_1", 1_000, "usd")
+    await credit.top_up(stage.desk, stage.admin, given, IdempotentRequest("top-up", digest(["top-up"])))
+    await gates.hold(stage.desk, stage.agent, "cust_1", 300)
+    await gates.capture(stage.desk, stage.agent, await gates.hold(stage.desk, stage.agent, "cust_1", 200), 150)
     await stage.paid_charge(reference="paid")
     for _ in range(2):
         held = (await stage.ask(Ask("charge", 500, "usd", customer_id="c", reference="twice"), key=None)).payment

@@ -30,10 +30,11 @@ SYSTEM_READS = {
     "webhook_endpoints": "whose event this is",
     "webhook_inbox": "due events",
     "accounts": "invariants",
-    "holds": "invariants",
+    "holds": "invariants, holds whose time is over",
     "hold_lines": "invariants",
     "transfers": "invariants",
     "authority_grants": "invariants",
+    "credit_top_ups": "invariants",
 }
 OUR_ROLES = ["paywarden_owner", "paywarden_ledger", "paywarden_app", "paywarden_system", "quickstart"]
 

@@ -9,7 +9,7 @@ from paywarden.api import health, openapi, problems
 from paywarden.api.envelope import Envelope
 from paywarden.api.metrics import Metrics
 from paywarden.api.quickstart import agents, decisions, knowledge, payments, webhooks
-from paywarden.api.v1 import attestations, authority, facts, ledger, notes, principals, reviews
+from paywarden.api.v1 import attestations, authority, credits, facts, ledger, notes, principals, reviews
 from paywarden.api.v1 import decisions as v1_decisions
 from paywarden.api.v1 import payments as v1_payments
 from paywarden.flow.words import Desk
@@ -19,7 +19,18 @@ _ROUTERS = (
     *(module.router for module in (payments, agents, webhooks, decisions, knowledge)),
     *(
         module.router
-        for module in (v1_payments, facts, attestations, reviews, notes, v1_decisions, authority, principals, ledger)
+        for module in (
+            v1_payments,
+            facts,
+            attestations,
+            reviews,
+            notes,
+            v1_decisions,
+            authority,
+            principals,
+            ledger,
+            credits,
+        )
     ),
     health.router,
 )

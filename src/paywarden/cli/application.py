@@ -4,6 +4,7 @@ import typer
 
 from paywarden.cli import (
     agents,
+    credits,
     decisions,
     demonstrate,
     diagnose,
@@ -40,6 +41,7 @@ def build() -> typer.Typer:
     app.add_typer(mandates.app, name="mandate")
     app.add_typer(policies.app, name="policy")
     app.add_typer(memory.app, name="memory")
+    app.add_typer(credits.app, name="credit")
     app.add_typer(ledger.app, name="ledger")
     ledger.add_reconcile(app)
     app.add_typer(discrepancies.app, name="discrepancy")

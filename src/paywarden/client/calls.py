@@ -476,6 +476,42 @@ def activate_tenant() -> Conversation[objects.Tenant]:
     return converse(_post("/v1/tenant/activate"))
 
 
+# ---- Credit
+
+
+def top_up_credit(
+    customer: str,
+    amount_minor: int,
+    currency: str,
+    *,
+    funding: Literal["granted", "prepaid"] = "granted",
+    reference: str | None = None,
+    reason: str | None = None,
+    idempotency_key: str | None = None,
+) -> Conversation[objects.CreditTopUp]:
+    """Give a customer credit; ``prepaid`` in cash names in ``reference`` where the cash can be looked up.
+
+    For the roles ``settle`` and ``administer``.
+    """
+    return converse(
+        _pay(
+            "/v1/credits/top-ups",
+            idempotency_key,
+            customer=customer,
+            amount_minor=amount_minor,
+            currency=currency,
+            funding=funding,
+            reference=reference,
+            reason=reason,
+        )
+    )
+
+
+def get_credit(customer: str) -> Conversation[objects.Credit]:
+    """What a customer may still use."""
+    return converse(_get(f"/v1/credits/{quote(checked_id('customer', customer), safe='')}"))
+
+
 # ---- Ledger and reconciliation
 
 

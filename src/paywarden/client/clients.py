@@ -86,6 +86,8 @@ class Methods:
     revoke_key = Method(calls.revoke_key)
     suspend_tenant = Method(calls.suspend_tenant)
     activate_tenant = Method(calls.activate_tenant)
+    top_up_credit = Method(calls.top_up_credit)
+    get_credit = Method(calls.get_credit)
     list_accounts = Method(calls.list_accounts)
     list_transfers = Method(calls.list_transfers)
     trial_balance = Method(calls.trial_balance)

@@ -310,6 +310,41 @@ class NewKey(Key):
     secret: str
 
 
+class CreditTopUp(TypedDict):
+    """Credit that a customer was given: ``granted``, or ``prepaid`` in cash."""
+
+    object: Literal["credit_top_up"]
+    id: str
+    customer: str
+    funding: Literal["granted", "prepaid"]
+    amount_minor: int
+    currency: str
+    display: str
+    reference: str | None
+    reason: str | None
+    created_at: str
+
+
+class CreditBalance(TypedDict):
+    """Credit of one kind in one currency; ``available_minor`` may still be held."""
+
+    funding: Literal["granted", "prepaid"]
+    currency: str
+    balance_minor: int
+    held_minor: int
+    available_minor: int
+    available: str
+    blocked: bool
+
+
+class Credit(TypedDict):
+    """All credit of a customer."""
+
+    object: Literal["credit"]
+    customer: str
+    balances: list[CreditBalance]
+
+
 class Account(TypedDict):
     """A ledger account. Balance, held and floor run in its normal direction."""
 

@@ -13,7 +13,6 @@ from paywarden.kit import ids
 from paywarden.kit.canonical import canonical_json
 from paywarden.kit.errors import (
     IdempotencyInProgressError,
-    IdempotencyKeyReusedError,
     InvalidFieldError,
     NotFoundError,
     StateConflictError,
@@ -201,16 +200,10 @@ async def earlier(connection: Connection, actor: Actor, request: IdempotentReque
 
     Raises IdempotencyKeyReusedError for another request, IdempotencyInProgressError while the first is answered.
     """
-    stored = await idempotency.look_up(connection, actor.principal.id, request.key)
+    stored = await idempotency.earlier(connection, actor.principal.id, request)
     if stored is None:
         return None
-    if stored.fingerprint != request.fingerprint:
-        raise IdempotencyKeyReusedError("This Idempotency-Key was used for another request; use a new key.")
-    if stored.running:
-        raise IdempotencyInProgressError(
-            "The first request with this key is still being answered.", retry_after_seconds=stored.retry_after_seconds
-        )
-    payment = await rows.find(connection, stored.payment_id)
+    payment = None if stored.payment_id is None else await rows.find(connection, stored.payment_id)
     if payment is None:
         raise LookupError("a key without its payment")
     return payment

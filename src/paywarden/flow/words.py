@@ -1,8 +1,10 @@
 """The words of the rooms that doors use to speak to flow: doors import them from here and never reach into a room."""
 
+from paywarden.billing.top_ups import Funding, NewTopUp, TopUp
 from paywarden.decisions.adviser import Effort
 from paywarden.decisions.store import StoredDecision
 from paywarden.flow.ask import MAX_RESERVATION_SECONDS, Ask, Asked
+from paywarden.flow.credit import Balance
 from paywarden.flow.decision import DecisionView
 from paywarden.flow.desk import Actor, Desk
 from paywarden.flow.embedding import EmbedderState
@@ -38,6 +40,7 @@ __all__ = [
     "Ask",
     "Asked",
     "Attestation",
+    "Balance",
     "Capture",
     "Course",
     "DecisionView",
@@ -57,6 +60,7 @@ __all__ = [
     "MandateTerms",
     "NewHold",
     "NewNote",
+    "NewTopUp",
     "Note",
     "Payment",
     "Principal",
@@ -64,6 +68,7 @@ __all__ = [
     "Review",
     "StoredDecision",
     "Story",
+    "TopUp",
     "Word",
     "checked_vector",
 ]

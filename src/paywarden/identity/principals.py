@@ -86,3 +86,8 @@ async def ensure_customer(connection: Connection, customer_id: str) -> bool:
     """Make sure the customer has a row; True when it was there before."""
     cursor = await connection.execute(SQL.insert_customer, {"id": customer_id})
     return cursor.rowcount == 0
+
+
+async def customer_exists(connection: Connection, customer_id: str) -> bool:
+    """Whether the tenant knows this customer."""
+    return (await connection.execute(SQL.customer_by_id, {"id": customer_id})).rowcount == 1

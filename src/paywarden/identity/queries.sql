@@ -65,6 +65,10 @@ where tenant_id = (select paywarden.tenant()) and id = %(id)s;
 insert into paywarden.customers (tenant_id, id) values ((select paywarden.tenant()), %(id)s)
 on conflict do nothing;
 
+-- name: customer_by_id
+-- Whether a customer is known.
+select from paywarden.customers where tenant_id = (select paywarden.tenant()) and id = %(id)s;
+
 -- name: insert_key
 -- A new key; only its hash is stored.
 insert into paywarden.api_keys (tenant_id, id, principal_id, secret_sha256, hint, expires_at)

@@ -14,7 +14,7 @@ from paywarden.kit.errors import InvalidFieldError
 
 Prefix = Literal[
     "ten", "agt", "per", "svc", "key", "mdt", "pay", "op", "hold", "tr", "acc", "idem", "note", "dec", "rev", "vrd",
-    "lbl", "evt", "inb", "ep", "dis", "att", "req",
+    "lbl", "evt", "inb", "ep", "dis", "att", "req", "top",
 ]  # fmt: skip
 PREFIXES: tuple[str, ...] = get_args(Prefix)
 _SUFFIX_LENGTH = 26

@@ -60,6 +60,11 @@ def asset(currency: str) -> str:
     return f"{currency.upper()}/{exponent(currency)}"
 
 
+def currency_of(asset: str) -> str:
+    """The currency of a ledger's asset: ``USD/2`` is ``usd``."""
+    return asset.partition("/")[0].lower()
+
+
 def display(amount_minor: int, currency: str) -> str:
     """An amount as text in the currency's own form, any sign: ``$25.00``, ``¥1,200``, ``-$0.01``."""
     value = Decimal(amount_minor).scaleb(-exponent(currency))

@@ -88,3 +88,9 @@ async def clearing_movements(connection: Connection, provider: str, account: str
     """Per payment and asset, what the ledger booked on the provider's clearing account, in minor units."""
     values = {"code": f"provider_clearing/{provider}/{account}"}
     return await (await connection.execute(SQL.clearing_movements, values)).fetchall()
+
+
+async def accounts_of(connection: Connection, codes: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:
+    """Of these (book, code) the accounts that were opened, one for each asset, with balance, held and floor."""
+    values = {"books": [book for book, _ in codes], "codes": [code for _, code in codes]}
+    return await (await connection.execute(SQL.accounts_of_codes, values)).fetchall()

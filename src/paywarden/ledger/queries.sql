@@ -72,3 +72,10 @@ join paywarden.accounts as account
 where transfer.tenant_id = (select paywarden.tenant()) and account.book = 'money' and account.code = %(code)s
 group by transfer.payment_id, transfer.asset
 order by transfer.payment_id;
+
+-- name: accounts_of_codes
+-- The accounts of these codes that were opened, in every asset.
+select id, book, asset, code, normal, balance, held, floor, blocked, created_at
+from paywarden.accounts
+where tenant_id = (select paywarden.tenant()) and (book, code) in (select * from unnest(%(books)s::text[], %(codes)s::text[]))
+order by book, asset, code;

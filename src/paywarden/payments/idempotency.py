@@ -11,6 +11,7 @@ from uuid import UUID
 from psycopg import AsyncConnection
 
 from paywarden.db.sql import load
+from paywarden.kit.errors import IdempotencyInProgressError, IdempotencyKeyReusedError
 
 SQL = load(__package__)
 Connection = AsyncConnection[dict[str, Any]]
@@ -26,10 +27,11 @@ class IdempotentRequest:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What stands under a key. ``running``: the first call's lease still lives, for ``retry_after_seconds``."""
+    """What stands under a key: a payment or a top-up. ``running``: its first call's lease still lives."""
 
     fingerprint: bytes
-    payment_id: UUID
+    payment_id: UUID | None
+    top_up_id: UUID | None
     running: bool
     retry_after_seconds: int
 
@@ -38,12 +40,24 @@ async def register(
     connection: Connection, principal_id: UUID, request: IdempotentRequest, payment_id: UUID, lease_seconds: float
 ) -> bool:
     """Store the key for this payment; False when the key stands already (waits for a first call that commits)."""
+    return await _store(connection, principal_id, request, payment_id=payment_id, lease_seconds=lease_seconds)
+
+
+async def register_top_up(
+    connection: Connection, principal_id: UUID, request: IdempotentRequest, top_up_id: UUID
+) -> bool:
+    """Store the key for this top-up of credit, which is whole when it commits: no lease. False as above."""
+    return await _store(connection, principal_id, request, top_up_id=top_up_id, lease_seconds=0)
+
+
+async def _store(connection: Connection, principal_id: UUID, request: IdempotentRequest, **stored: Any) -> bool:
     values = {
         "principal_id": principal_id,
         "key": request.key,
         "fingerprint": request.fingerprint,
-        "payment_id": payment_id,
-        "lease_seconds": lease_seconds,
+        "payment_id": None,
+        "top_up_id": None,
+        **stored,
     }
     return (await connection.execute(SQL.register_key, values)).rowcount == 1
 
@@ -53,7 +67,26 @@ async def look_up(connection: Connection, principal_id: UUID, key: str) -> Store
     row = await (await connection.execute(SQL.stored_key, {"principal_id": principal_id, "key": key})).fetchone()
     if row is None:
         return None
-    return Stored(bytes(row["fingerprint"]), row["payment_id"], row["running"], row["retry_after_seconds"])
+    return Stored(
+        bytes(row["fingerprint"]), row["payment_id"], row["top_up_id"], row["running"], row["retry_after_seconds"]
+    )
+
+
+async def earlier(connection: Connection, principal_id: UUID, request: IdempotentRequest) -> Stored | None:
+    """What an earlier request with this key made, None for a new key.
+
+    Raises IdempotencyKeyReusedError for another request, IdempotencyInProgressError while the first is answered.
+    """
+    stored = await look_up(connection, principal_id, request.key)
+    if stored is None:
+        return None
+    if stored.fingerprint != request.fingerprint:
+        raise IdempotencyKeyReusedError("This Idempotency-Key was used for another request; use a new key.")
+    if stored.running:
+        raise IdempotencyInProgressError(
+            "The first request with this key is still being answered.", retry_after_seconds=stored.retry_after_seconds
+        )
+    return stored
 
 
 async def finish(connection: Connection, principal_id: UUID, key: str) -> None:

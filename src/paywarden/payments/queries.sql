@@ -228,16 +228,16 @@ from paywarden.payments
 where next_step_at <= paywarden.clock();
 
 -- name: register_key
--- Store an idempotency key for a payment; waits for a first call that is about to commit the same key.
+-- Store an idempotency key for a payment or a top-up; waits for a first call that is about to commit the same key.
 insert into paywarden.idempotency_keys (
-    tenant_id, principal_id, key, fingerprint, payment_id, lease_until, expires_at)
-values ((select paywarden.tenant()), %(principal_id)s, %(key)s, %(fingerprint)s, %(payment_id)s,
+    tenant_id, principal_id, key, fingerprint, payment_id, top_up_id, lease_until, expires_at)
+values ((select paywarden.tenant()), %(principal_id)s, %(key)s, %(fingerprint)s, %(payment_id)s, %(top_up_id)s,
         paywarden.clock() + make_interval(secs => %(lease_seconds)s), paywarden.clock() + interval '30 days')
 on conflict do nothing;
 
 -- name: stored_key
 -- What stands under a key.
-select fingerprint, payment_id, lease_until > paywarden.clock() as running,
+select fingerprint, payment_id, top_up_id, lease_until > paywarden.clock() as running,
     greatest(1, ceil(extract(epoch from lease_until - paywarden.clock())))::int as retry_after_seconds
 from paywarden.idempotency_keys
 where tenant_id = (select paywarden.tenant()) and principal_id = %(principal_id)s and key = %(key)s;

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from paywarden.kit import ids
 from paywarden.kit.clock import rfc3339
-from paywarden.kit.money import display
+from paywarden.kit.money import currency_of, display
 
 _ID_PREFIXES: Mapping[str, ids.Prefix] = {
     "payment_id": "pay",
@@ -33,7 +33,7 @@ def public_id(prefix: ids.Prefix, value: UUID | None) -> str | None:
 
 def display_asset(amount_minor: int, asset: str) -> str:
     """An amount of a ledger's asset such as ``USD/2`` for people."""
-    return display(amount_minor, asset.partition("/")[0].lower())
+    return display(amount_minor, currency_of(asset))
 
 
 def plain_row(row: Mapping[str, Any], own: ids.Prefix, principals: Mapping[UUID, str]) -> dict[str, Any]:

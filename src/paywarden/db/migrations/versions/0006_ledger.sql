@@ -49,15 +49,38 @@ create index holds_expiring on paywarden.holds (expires_at) where status = 'pend
 call paywarden.wall('paywarden.holds');
 call paywarden.open_to_system('paywarden.holds');
 
+-- Credit that a customer was given: cash that came outside a provider, or a grant. Who gave it, and where it came from.
+create table paywarden.credit_top_ups (
+    tenant_id uuid not null,
+    id uuid not null,
+    principal_id uuid not null,
+    customer_id text not null,
+    funding text not null check (funding in ('prepaid', 'granted')),
+    amount_minor bigint not null check (amount_minor between 1 and 1000000000000000),
+    currency text not null check (currency ~ '^[a-z]{3}$'),
+    reference text check (length(reference) between 1 and 255),
+    reason text check (length(reason) between 1 and 20000),
+    created_at timestamptz not null default paywarden.clock(),
+    primary key (tenant_id, id),
+    foreign key (tenant_id, principal_id) references paywarden.principals (tenant_id, id),
+    foreign key (tenant_id, customer_id) references paywarden.customers (tenant_id, id),
+    -- Cash can be looked up where it arrived.
+    check (funding = 'granted' or reference is not null)
+);
+call paywarden.wall('paywarden.credit_top_ups');
+call paywarden.open_to_system('paywarden.credit_top_ups');
+call paywarden.make_insert_only('paywarden.credit_top_ups');
+
 -- One effect for one key of a principal.
 create table paywarden.idempotency_keys (
     tenant_id uuid not null,
     principal_id uuid not null,
     key text not null check (length(key) between 1 and 255),
     fingerprint bytea not null check (length(fingerprint) = 32),
-    -- What the request made or changed: a payment, or a gate's hold.
+    -- What the request made or changed: a payment, a gate's hold, or a top-up of credit.
     payment_id uuid,
     hold_id uuid,
+    top_up_id uuid,
     lease_until timestamptz not null,
     created_at timestamptz not null default paywarden.clock(),
     expires_at timestamptz not null,
@@ -65,7 +88,8 @@ create table paywarden.idempotency_keys (
     foreign key (tenant_id, principal_id) references paywarden.principals (tenant_id, id),
     foreign key (tenant_id, payment_id) references paywarden.payments (tenant_id, id) deferrable initially deferred,
     foreign key (tenant_id, hold_id) references paywarden.holds (tenant_id, id) deferrable initially deferred,
-    check (num_nonnulls(payment_id, hold_id) = 1)
+    foreign key (tenant_id, top_up_id) references paywarden.credit_top_ups (tenant_id, id) deferrable initially deferred,
+    check (num_nonnulls(payment_id, hold_id, top_up_id) = 1)
 );
 create index idempotency_keys_expiring on paywarden.idempotency_keys (tenant_id, expires_at);
 call paywarden.wall('paywarden.idempotency_keys');

@@ -1,0 +1,77 @@
+"""``/v1/credits``: what customers were given to use through the billing gate."""
+
+from typing import Literal
+
+from fastapi import APIRouter, Request
+from starlette.responses import JSONResponse
+
+from paywarden.api import documented
+from paywarden.api.access import TheActor, TheDesk
+from paywarden.api.fields import AmountMinor, Body, Currency, Identifier, Text, example
+from paywarden.api.idempotency import REPLAYED, RequiredKey, keyed
+from paywarden.api.render.credits import CreditObject, TopUpObject, credit_object, top_up_object
+from paywarden.api.requests import KeyRoute
+from paywarden.flow import credit
+from paywarden.flow.words import NewTopUp
+
+router = APIRouter(route_class=KeyRoute, tags=["credits"], prefix="/v1/credits")
+
+
+class NewTopUpBody(Body):
+    """How much credit a customer gets: ``granted``, or ``prepaid`` in cash that came outside a provider.
+
+    Prepaid credit names in ``reference`` where the cash can be looked up.
+    """
+
+    model_config = example(
+        {
+            "customer": "cust_42",
+            "amount_minor": 50000,
+            "currency": "usd",
+            "funding": "prepaid",
+            "reference": "bank statement 7, line 3",
+        }
+    )
+    customer: Identifier
+    amount_minor: AmountMinor
+    currency: Currency
+    funding: Literal["granted", "prepaid"] = "granted"
+    reference: Identifier | None = None
+    reason: Text | None = None
+
+    def new(self) -> NewTopUp:
+        """The same in the flow's words."""
+        return NewTopUp(
+            self.customer, self.amount_minor, self.currency, self.funding, reference=self.reference, reason=self.reason
+        )
+
+
+@router.post(
+    "/top-ups",
+    operation_id="topUpCredit",
+    summary="Give a customer credit",
+    status_code=201,
+    response_model=TopUpObject,
+    responses=documented.PAY,
+)
+async def top_up(
+    request: Request, desk: TheDesk, actor: TheActor, body: NewTopUpBody, key: RequiredKey
+) -> JSONResponse:
+    """For the roles `settle` and `administer`. The same key tops up once; the customer is made at first use."""
+    stored = await keyed(request, key)
+    assert stored is not None  # noqa: S101  the key is required
+    done = await credit.top_up(desk, actor, body.new(), stored)
+    headers = {REPLAYED: "true"} if done.replayed else None
+    return JSONResponse(top_up_object(done.top_up), 201, headers=headers)
+
+
+@router.get(
+    "/{customer:path}",
+    operation_id="getCredit",
+    summary="What a customer may still use",
+    response_model=CreditObject,
+    responses=documented.READ,
+)
+async def show(desk: TheDesk, actor: TheActor, customer: str) -> JSONResponse:
+    """One line for each kind of credit and currency that the customer ever had."""
+    return JSONResponse(credit_object(customer, await credit.show(desk, actor, customer)))

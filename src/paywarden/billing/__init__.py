@@ -1,0 +1,1 @@
+"""What customers may use: the credit they were given."""

@@ -1,0 +1,73 @@
+"""``paywarden credit``: what customers may use through the billing gate."""
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from paywarden.cli.command import command, group
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from rich.console import RenderableType
+
+    from paywarden.cli.screen import Columns
+    from paywarden.cli.session import Session
+
+app = group("Credit: what customers were given to use, and what is left of it.")
+Customer = Annotated[str, typer.Argument(help="Your id of the customer.")]
+Funding = Literal["granted", "prepaid"]
+
+
+@command(app, "top-up")
+def top_up(
+    session: "Session",
+    customer: Customer,
+    amount: Annotated[str, typer.Argument(help="For example 50.00.")],
+    currency: Annotated[str, typer.Option("--currency", help="Lower-case ISO 4217.")] = "usd",
+    funding: Annotated[
+        Funding, typer.Option("--funding", help="A gift, or cash that came outside a provider (with --reference).")
+    ] = "granted",
+    reference: Annotated[
+        str | None, typer.Option("--reference", help="Where the cash can be looked up, e.g. a bank statement's line.")
+    ] = None,
+    reason: Annotated[str | None, typer.Option("--reason", help="Why; kept with the top-up.")] = None,
+    idempotency_key: Annotated[
+        str | None, typer.Option("--idempotency-key", help="The same key never tops up twice; default: a fresh one.")
+    ] = None,
+) -> None:
+    """Give a customer credit; for the roles settle and administer."""
+    from paywarden.cli.amounts import parse_amount
+    from paywarden.cli.screen import sheet
+
+    made = session.desk.top_up_credit(
+        customer,
+        parse_amount(amount, currency, "AMOUNT"),
+        currency,
+        funding=funding,
+        reference=reference,
+        reason=reason,
+        idempotency_key=idempotency_key,
+    )
+    lines = ["id", "customer", "amount", "funding", "reference", "reason", "created_at"]
+    session.show(made, lambda row: sheet({**row, "amount": row["display"]}, lines))
+
+
+@command(app, "show")
+def show(session: "Session", customer: Customer) -> None:
+    """Show what a customer has, what is held of it, and what is left to use."""
+    session.show(session.desk.get_credit(customer), _draw)
+
+
+def _draw(credit: "Mapping[str, Any]") -> "RenderableType":
+    from paywarden.cli.screen import amount, table
+
+    columns: Columns = {
+        "funding": "funding",
+        "currency": "currency",
+        "balance >": lambda row: amount(row["balance_minor"], row["currency"]),
+        "held >": lambda row: amount(row["held_minor"], row["currency"]),
+        "available >": "available",
+        "blocked": lambda row: "blocked" if row["blocked"] else None,
+    }
+    return table(credit["balances"], columns)

@@ -1,0 +1,57 @@
+"""``/v1/credits``: topping up, replays, refusals and the view of what is left."""
+
+import pytest
+
+from tests.doors.door import Door
+
+CASH = {
+    "customer": "cust_42", "amount_minor": 50_000, "currency": "usd", "funding": "prepaid",
+    "reference": "bank statement 7, line 3",
+}  # fmt: skip
+
+
+async def test_a_top_up_is_answered_whole_and_replayed_as_such(door: Door) -> None:
+    async with door.caller(await door.admin_key()) as admin:
+        first = await admin.post("/v1/credits/top-ups", CASH, key="top-1")
+        again = await admin.post("/v1/credits/top-ups", CASH, key="top-1")
+        assert (first.status_code, again.status_code) == (201, 201)
+        assert first.json() == again.json()
+        assert "Idempotent-Replayed" not in first.headers
+        assert again.headers["Idempotent-Replayed"] == "true"
+        assert (first.json()["object"], first.json()["display"]) == ("credit_top_up", "$500.00")
+        assert first.json()["id"].startswith("top_")
+        other = await admin.post("/v1/credits/top-ups", {**CASH, "amount_minor": 1}, key="top-1")
+        assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
+        shown = (await admin.get("/v1/credits/cust_42")).json()
+        assert (shown["object"], shown["customer"]) == ("credit", "cust_42")
+        assert shown["balances"] == [
+            {"funding": "prepaid", "currency": "usd", "balance_minor": 50_000, "held_minor": 0,
+             "available_minor": 50_000, "available": "$500.00", "blocked": False}
+        ]  # fmt: skip
+
+
+async def test_an_agent_cannot_fund_its_own_gate(door: Door) -> None:
+    async with door.caller(await door.admin_key()) as admin:
+        bot = (await admin.post("/v1/agents", {"name": "bot", "roles": ["initiate"]})).json()["id"]
+        secret = (await admin.post("/v1/keys", {"principal": bot})).json()["secret"]
+        async with door.caller(secret) as agent:
+            refused = await agent.pay("/v1/credits/top-ups", **CASH)
+            assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")
+        assert (await admin.get("/v1/credits/cust_42")).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("changes", "param"),
+    [({"reference": None}, "reference"), ({"funding": "borrowed"}, "funding"), ({"amount_minor": 0}, "amount_minor")],
+)
+async def test_a_refusal_names_the_field(door: Door, changes: dict[str, object], param: str) -> None:
+    async with door.caller(await door.admin_key()) as admin:
+        refused = await admin.pay("/v1/credits/top-ups", **{**CASH, **changes})
+        assert (refused.status_code, refused.json()["param"]) == (400, param)
+
+
+async def test_without_a_key_of_idempotency_nothing_is_topped_up(door: Door) -> None:
+    async with door.caller(await door.admin_key()) as admin:
+        refused = await admin.post("/v1/credits/top-ups", CASH)
+        assert (refused.status_code, refused.json()["code"]) == (400, "idempotency_key_missing")
+        assert (await admin.get("/v1/credits/cust_42")).status_code == 404

@@ -1,0 +1,67 @@
+"""``paywarden credit`` and ``paywarden hold``: what a finance person types, and what it becomes on the wire."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from paywarden.cli.application import build
+
+from .scripted_service import Say, ScriptedService, scripted
+
+TOP_UP: dict[str, Any] = {
+    "object": "credit_top_up", "id": "top_01h455vb4pex5vsknk084sn02q", "customer": "cust_1", "funding": "prepaid",
+    "amount_minor": 5_000, "currency": "usd", "display": "$50.00", "reference": "statement 7", "reason": None,
+    "created_at": "2026-11-21T08:00:00.000Z",
+}  # fmt: skip
+CREDIT: dict[str, Any] = {
+    "object": "credit", "customer": "cust_1",
+    "balances": [{"funding": "prepaid", "currency": "usd", "balance_minor": 5_000, "held_minor": 1_200,
+                  "available_minor": 3_800, "available": "$38.00", "blocked": False}],
+}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def _alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PAYWARDEN_API_KEY", "pw_test_key")
+    monkeypatch.setenv("PAYWARDEN_DATA_DIR", str(tmp_path / "data"))
+
+
+def _run(service: ScriptedService, *arguments: str) -> Result:
+    return CliRunner().invoke(build(), [*arguments, "--url", service.url])
+
+
+def test_a_top_up_sends_minor_units_and_the_callers_key() -> None:
+    with scripted(Say(201, TOP_UP)) as service:
+        done = _run(
+            service, "credit", "top-up", "cust_1", "50.00", "--funding", "prepaid", "--reference", "statement 7",
+            "--idempotency-key", "statement-7",
+        )  # fmt: skip
+    assert done.exit_code == 0, done.stderr
+    (asked,) = service.asked
+    assert (asked.method, asked.path) == ("POST", "/v1/credits/top-ups")
+    assert asked.headers["idempotency-key"] == "statement-7"
+    assert asked.body == {
+        "customer": "cust_1", "amount_minor": 5_000, "currency": "usd", "funding": "prepaid",
+        "reference": "statement 7",
+    }  # fmt: skip
+    assert "$50.00" in done.stdout
+
+
+def test_credit_is_shown_as_there_held_and_left() -> None:
+    with scripted(Say(200, CREDIT)) as service:
+        shown = _run(service, "credit", "show", "cust_1").stdout
+        as_json = _run(service, "credit", "show", "cust_1", "--json").stdout
+    assert all(part in shown for part in ("prepaid", "$50.00", "$12.00", "$38.00"))
+    assert json.loads(as_json) == CREDIT
+    assert service.asked[0].path == "/v1/credits/cust_1"
+
+
+def test_an_amount_that_is_none_never_leaves() -> None:
+    with scripted() as service:
+        done = _run(service, "credit", "top-up", "cust_1", "50.001")
+    assert (done.exit_code, service.asked) == (2, [])
+    assert "must be an amount of usd" in done.stderr

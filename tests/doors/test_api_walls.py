@@ -63,7 +63,7 @@ async def things_of(door: Door, caller: Caller) -> dict[str, str]:
     terms = {"principal": agent, "name": "n", "kinds": ["charge", "refund"], "limits": limits, "timezone": "UTC"}
     async with door.settling_at_once():
         charge = (await caller.charge(100)).json()["id"]
-    await caller.pay("/v1/credits/top-ups", customer="credited", amount_minor=100, currency="usd")
+    await caller.pay("/v1/credits/top-ups", customer="credited", amount_minor=100, currency="usd", funding="granted")
     for _ in range(2):
         await caller.post("/payments", {"user_id": "u", "amount_cents": 100, "currency": "usd"})
     return {

@@ -47,7 +47,7 @@ CORRUPTIONS: dict[str, str] = {
 @pytest.fixture
 async def books(stage: Stage) -> Stage:
     """One paid charge, one suspected duplicate in review, a customer's credit with a hold and a capture of another."""
-    given = NewTopUp("cust_1", 1_000, "usd")
+    given = NewTopUp("cust_1", 1_000, "usd", "granted")
     await credit.top_up(stage.desk, stage.admin, given, IdempotentRequest("top-up", digest(["top-up"])))
     await gates.hold(stage.desk, stage.agent, "cust_1", 300)
     await gates.capture(stage.desk, stage.agent, await gates.hold(stage.desk, stage.agent, "cust_1", 200), 150)

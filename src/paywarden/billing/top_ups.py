@@ -24,7 +24,7 @@ class NewTopUp:
     customer_id: str
     amount_minor: int
     currency: str
-    funding: Funding = "granted"
+    funding: Funding = "prepaid"
     reference: str | None = None
     reason: str | None = None
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 app = group("Credit: what customers were given to use, and what is left of it.")
 Customer = Annotated[str, typer.Argument(help="Your id of the customer.")]
-Funding = Literal["granted", "prepaid"]
+Funding = Literal["prepaid", "granted"]
 
 
 @command(app, "top-up")
@@ -26,8 +26,8 @@ def top_up(
     amount: Annotated[str, typer.Argument(help="For example 50.00.")],
     currency: Annotated[str, typer.Option("--currency", help="Lower-case ISO 4217.")] = "usd",
     funding: Annotated[
-        Funding, typer.Option("--funding", help="A gift, or cash that came outside a provider (with --reference).")
-    ] = "granted",
+        Funding, typer.Option("--funding", help="Cash that came outside a provider (with --reference), or a gift.")
+    ] = "prepaid",
     reference: Annotated[
         str | None, typer.Option("--reference", help="Where the cash can be looked up, e.g. a bank statement's line.")
     ] = None,

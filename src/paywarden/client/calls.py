@@ -484,12 +484,12 @@ def top_up_credit(
     amount_minor: int,
     currency: str,
     *,
-    funding: Literal["granted", "prepaid"] = "granted",
+    funding: Literal["prepaid", "granted"] = "prepaid",
     reference: str | None = None,
     reason: str | None = None,
     idempotency_key: str | None = None,
 ) -> Conversation[objects.CreditTopUp]:
-    """Give a customer credit; ``prepaid`` in cash names in ``reference`` where the cash can be looked up.
+    """Give a customer credit: ``granted``, or ``prepaid`` in cash, whose ``reference`` says where to look it up.
 
     For the roles ``settle`` and ``administer``.
     """

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import Literal
 from uuid import UUID
 
+from paywarden.billing.top_ups import Funding
 from paywarden.flow.authority import Standing
 from paywarden.flow.desk import Actor, Desk
 from paywarden.flow.gate_write import Planned, change_each, write_each
@@ -35,7 +35,6 @@ from paywarden.ledger import chart
 from paywarden.ledger.intents import Gate, Key, Line, Outcome, Post, Reserve, Void
 from paywarden.payments.idempotency import IdempotentRequest
 
-Funding = Literal["prepaid", "granted"]
 MAX_HOLD_SECONDS = 30 * 86_400
 DEFAULT_HOLD_SECONDS = 3600
 INSUFFICIENT = "insufficient"

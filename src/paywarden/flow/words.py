@@ -10,7 +10,7 @@ from paywarden.flow.desk import Actor, Desk
 from paywarden.flow.embedding import EmbedderState
 from paywarden.flow.guard import INSUFFICIENT
 from paywarden.flow.held import Held, Hold
-from paywarden.flow.hold import DEFAULT_HOLD_SECONDS, MAX_HOLD_SECONDS, Capture, Funding, NewHold
+from paywarden.flow.hold import DEFAULT_HOLD_SECONDS, MAX_HOLD_SECONDS, Capture, NewHold
 from paywarden.flow.inquiry import MAX_GIVEN, GivenFact
 from paywarden.flow.note_import import MAX_IMPORTED, ImportedNote
 from paywarden.flow.provider_event import Endpoint

@@ -18,7 +18,7 @@ router = APIRouter(route_class=KeyRoute, tags=["credits"], prefix="/v1/credits")
 
 
 class NewTopUpBody(Body):
-    """How much credit a customer gets: ``granted``, or ``prepaid`` in cash that came outside a provider.
+    """How much credit a customer gets: ``prepaid`` in cash that came outside a provider, or ``granted``.
 
     Prepaid credit names in ``reference`` where the cash can be looked up.
     """
@@ -35,7 +35,7 @@ class NewTopUpBody(Body):
     customer: Identifier
     amount_minor: AmountMinor
     currency: Currency
-    funding: Literal["granted", "prepaid"] = "granted"
+    funding: Literal["prepaid", "granted"] = "prepaid"
     reference: Identifier | None = None
     reason: Text | None = None
 

@@ -17,8 +17,8 @@ from tests.flow.stage import Stage
 from tests.flow.world import World
 
 pytestmark = pytest.mark.shared_sandbox
-GIFT = NewTopUp("cust_1", 5_000, "usd", reason="welcome")
-CASH = NewTopUp("cust_1", 20_000, "usd", "prepaid", reference="bank statement 7, line 3")
+GIFT = NewTopUp("cust_1", 5_000, "usd", "granted", reason="welcome")
+CASH = NewTopUp("cust_1", 20_000, "usd", reference="bank statement 7, line 3")
 
 
 async def give(stage: Stage, new: NewTopUp, key: str = "k1", actor: Actor | None = None) -> ToppedUp:

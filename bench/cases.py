@@ -3,9 +3,11 @@
 from collections.abc import Callable, Mapping
 
 from bench.case import Case
-from bench.holds import HoldBatches, Holds, HoldsCaptured, HoldsOfManyTenants, HotHoldBatches
+from bench.holds import HoldBatches, Holds, HoldsCaptured, HoldsOfManyTenants, HoldsOnFull, HotHoldBatches
+from bench.lists import ListFilter
 from bench.notes import NoteInsert, SearchCustomer
-from bench.payments import AutonomousPayments
+from bench.payments import AdvisedPayments, AutonomousPayments
+from bench.starts import ColdStart, WarmStart
 from bench.webhooks import AppliedWebhooks
 from bench.yardstick import TpcB
 
@@ -17,7 +19,12 @@ CASES: Mapping[str, Callable[[], Case]] = {
     "hold_batch_100_hot": HotHoldBatches,
     "hold_http_1000_tenants": HoldsOfManyTenants,
     "payment_autonomous_http": AutonomousPayments,
+    "payment_advised_http": AdvisedPayments,
     "webhook_applied": AppliedWebhooks,
+    "list_filter_1m": ListFilter,
+    "hold_http_full": HoldsOnFull,
     "note_insert": NoteInsert,
     "search_customer_20k": SearchCustomer,
+    "start_cold": ColdStart,
+    "start_warm": WarmStart,
 }

@@ -2,6 +2,7 @@
 
 from bench.case import ServiceCase
 from bench.figures import Sample, Tally
+from bench.lists import many_payments
 from bench.seed_credit import seed_credit, seed_tenants
 from bench.server import number
 from bench.service import Service
@@ -54,6 +55,13 @@ class HoldsOfManyTenants(Holds):
     def load(self, seconds: int) -> Reading:
         told = {"BENCH_CUSTOMERS": str(_CUSTOMERS_OF_EACH), "BENCH_FILE": str(self._keys)}
         return self.press("holds", seconds, _CONNECTIONS, **told)
+
+
+class HoldsOnFull(Holds):
+    """The same where a million payments are stored, with their holds, transfers and transitions."""
+
+    def prepare(self, world: World) -> None:
+        self.service = many_payments(world)
 
 
 class HoldsCaptured(ServiceCase):

@@ -3,7 +3,8 @@
 create temporary table seeded on commit drop as
 select n, uuidv7((n - %(count)s::bigint) * interval '1 second') as payment_id, uuidv7() as hold_id,
     uuidv7() as operation_id,
-    (%(statuses)s::text[])[1 + n %% cardinality(%(statuses)s::text[])] as status,
+    (%(statuses)s::text[])[1 + (n + n / 10000 * 37) %% cardinality(%(statuses)s::text[])]
+        as status,
     100 + n * 7919 %% 4900 as amount_minor, 'cust-' || n %% 10000 as customer_id,
     %(run)s || '-' || n as name,
     paywarden.clock() + (n - %(count)s::bigint) * interval '1 second' as at,

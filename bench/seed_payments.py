@@ -57,10 +57,14 @@ def seed(service: Service, agent: Agent, wanted: Wanted) -> list[Row]:
         for name in _ORDER:
             connection.execute(SQL[name].encode(), values)
         seeded = connection.execute(SQL.seeded_events.encode()).fetchall()
+    return seeded
+
+
+def tidy(service: Service) -> None:
+    """Vacuum and analyze, as the server does by itself after a while."""
     with psycopg.connect(service.superuser_url, autocommit=True) as connection:
         for table in _TABLES.split():
             connection.execute(f"vacuum (analyze) paywarden.{table}".encode())
-    return seeded
 
 
 def _values(connection: psycopg.Connection[Row], service: Service, agent: Agent, wanted: Wanted) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any
 from bench.access import new_agent
 from bench.case import ServiceCase
 from bench.figures import Sample, Tally
-from bench.seed_payments import Wanted, seed
+from bench.seed_payments import Wanted, seed, tidy
 from bench.server import Row, number, rows
 from bench.service import WEBHOOK_SECRET
 from bench.world import World
@@ -59,6 +59,7 @@ class AppliedWebhooks(ServiceCase):
     def _events(self, count: int) -> Path:
         """Payments that wait for their event, and the events."""
         seeded = seed(self.service, self._agent, Wanted(count, ["processing"]))
+        tidy(self.service)
         file = self.service.folder / "events.tsv"
         file.write_text("".join(f"{signature}\t{body}\n" for signature, body in map(_event, seeded)))
         return file

@@ -183,3 +183,16 @@ async def test_a_batch_is_full_by_the_sizes_of_its_items() -> None:
     store.gate.set()
     await asyncio.gather(*calls)
     assert [[item for _, item in batch] for batch in store.batches] == [["a"], ["bbb", "ccc"], ["d", "eeeee"], ["f"]]
+
+
+async def test_a_caller_that_comes_the_moment_another_is_answered_is_written_too() -> None:
+    store = Store()
+    store.gate.set()
+    group = GroupCommit(store.write, most_in_flight=1)
+
+    async def again_and_again(name: str) -> None:
+        for number in range(20):
+            await group.submit(ANN, f"{name}{number}")
+
+    await asyncio.wait_for(asyncio.gather(again_and_again("a"), again_and_again("b")), 5)
+    assert sum(map(len, store.batches)) == 40

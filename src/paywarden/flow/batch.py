@@ -74,12 +74,17 @@ class GroupCommit(Generic[Item, Outcome]):
         if len(self._writers) < self._most_in_flight:
             writer = asyncio.create_task(self._write_until_empty())
             self._writers.add(writer)
-            writer.add_done_callback(self._writers.discard)
         return await waiting.answer
 
     async def _write_until_empty(self) -> None:
-        while batch := self._take():
-            await self._write_batch(batch)
+        writer = asyncio.current_task()
+        assert writer is not None  # noqa: S101  it is one
+        try:
+            while batch := self._take():
+                await self._write_batch(batch)
+        finally:
+            # At once, not in a callback: whoever comes between the last look and the callback would wait for nobody.
+            self._writers.discard(writer)
 
     def _take(self) -> list[tuple[UUID, _Waiting[Item, Outcome]]]:
         """The next batch: one item of each tenant in turn, those left out whose callers are gone."""

@@ -58,10 +58,10 @@ async def test_broken_twin_an_event_closed_when_it_is_stored_is_lost(
 ) -> None:
     store = inbox.store
 
-    async def twin(connection: Any, **event: Any) -> Any:
-        inbox_id = await store(connection, **event)
-        await connection.execute("update paywarden.webhook_inbox set next_step_at = null where id = %s", [inbox_id])
-        return inbox_id
+    async def twin(connection: Any, new: Any) -> Any:
+        stored = await store(connection, new)
+        await connection.execute("update paywarden.webhook_inbox set next_step_at = null where id = any(%s)", [stored])
+        return stored
 
     monkeypatch.setattr(inbox, "store", twin)
     assert await lost(world, await acknowledge_and_die(world, reaper, 6)) > 0

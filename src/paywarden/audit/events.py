@@ -1,5 +1,8 @@
 """Append-only events. Written in the transaction of what they tell; data holds ids and amounts, never a secret."""
 
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -33,6 +36,27 @@ async def record(
         "data": Jsonb(data or {}),
     }
     await connection.execute(SQL.insert_event, values)
+
+
+@dataclass(frozen=True, slots=True)
+class Happened:
+    """One event about (kind, id) that no principal and no request brought about."""
+
+    event_type: str
+    subject: tuple[str, UUID]
+    data: dict[str, Any]
+
+
+async def record_all(connection: Connection, happened: Sequence[Happened]) -> None:
+    """Write several events in this order."""
+    values = {
+        "ids": [ids.new_uuid() for _ in happened],
+        "types": [each.event_type for each in happened],
+        "subject_kinds": [each.subject[0] for each in happened],
+        "subject_ids": [each.subject[1] for each in happened],
+        "data": [json.dumps(each.data) for each in happened],
+    }
+    await connection.execute(SQL.insert_events, values)
 
 
 async def of_subject(connection: Connection, subject_id: UUID) -> list[dict[str, Any]]:

@@ -38,6 +38,11 @@ def group_transaction(pool: Pool) -> AbstractAsyncContextManager[Connection]:
     return _transaction(pool, "begin; select set_config('role', 'paywarden_app', true)")
 
 
+async def enter_tenant(connection: Connection, tenant_id: UUID) -> None:
+    """See the rows of another tenant from here on, in the same transaction: its commit is shared by several tenants."""
+    await connection.execute("select set_config('app.tenant', %s, true)", [str(tenant_id)])
+
+
 def system_transaction(pool: Pool) -> AbstractAsyncContextManager[Connection]:
     """One transaction in the role paywarden_system, for work that has no tenant: key look-up, due work, invariants."""
     return _transaction(pool, "begin; select set_config('role', 'paywarden_system', true)")

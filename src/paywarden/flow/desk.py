@@ -10,6 +10,7 @@ from psycopg_pool import AsyncConnectionPool
 
 from paywarden.decisions.adviser import Adviser
 from paywarden.flow.authority import Standing, Standings
+from paywarden.flow.groups import Groups
 from paywarden.flow.ledger_group import LedgerGroup
 from paywarden.guardrails.cedar import PolicySet
 from paywarden.identity.principals import Principal
@@ -35,6 +36,7 @@ class Desk:
     embedder: Embedder
     standings: Standings = field(init=False)
     ledger: LedgerGroup = field(init=False)
+    groups: Groups = field(default_factory=Groups)
 
     def __post_init__(self) -> None:
         # Both belong to the pool that they work with.

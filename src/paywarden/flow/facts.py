@@ -116,9 +116,9 @@ async def _succeed(connection: Connection, payment: Payment, fact: Fact) -> Paym
     return await _move(connection, payment, Status.SUCCEEDED, fact, late=late or payment.status in FINAL) or payment
 
 
-async def _book_success(connection: Connection, payment: Payment, fact: Fact) -> bool | None:
-    """Post the hold and the money once; whether it was late, or None when it was booked before."""
-    intent = Post(
+def success(payment: Payment, event_at: datetime | None) -> Post:
+    """What a proven success books: the hold, and the money. Once only, under the payment's own name."""
+    return Post(
         hold_id=payment.hold_id,
         payment_id=payment.id,
         operation=payment.public_id,
@@ -126,9 +126,18 @@ async def _book_success(connection: Connection, payment: Payment, fact: Fact) ->
         amount_minor=payment.amount_minor,
         fact=True,
         movements=success_movements(payment),
-        event_at=fact.event_at,
+        event_at=event_at,
     )
-    (outcome,) = await door.write(connection, [intent])
+
+
+def told(payment_id: UUID, status: Status, source: str, *, late: bool) -> events.Happened:
+    """What the audit says of a fact that moved a payment."""
+    return events.Happened(f"payment.{status}", ("payment", payment_id), {"source": source, "late": late})
+
+
+async def _book_success(connection: Connection, payment: Payment, fact: Fact) -> bool | None:
+    """Post the hold and the money once; whether it was late, or None when it was booked before."""
+    (outcome,) = await door.write(connection, [success(payment, fact.event_at)])
     if outcome.result == "replayed":
         return None
     if outcome.result != "ok":
@@ -184,7 +193,5 @@ async def _move(
     if moved is not None:
         if payment.status is Status.OUTCOME_UNKNOWN:
             await discrepancies.resolve(connection, PAST_WINDOW, payment.public_id)
-        await events.record(
-            connection, f"payment.{target}", ("payment", payment.id), data={"source": fact.source, "late": late}
-        )
+        await events.record_all(connection, [told(payment.id, target, fact.source, late=late)])
     return moved

@@ -1,12 +1,12 @@
 """Provider events: verify over the raw body, store once, answer, then apply from the row."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 from paywarden.audit import events
-from paywarden.db.transaction import retrying, system_transaction, transaction
+from paywarden.db.transaction import enter_tenant, retrying, system_transaction, transaction
 from paywarden.flow import facts
 from paywarden.flow.desk import DEFAULT_ACCOUNT, DEFAULT_PROVIDER, Connection, Desk
 from paywarden.flow.facts import Fact
@@ -21,7 +21,7 @@ from paywarden.webhooks import inbox
 
 _ALARM_SECONDS = 600
 _UNMATCHED = "event_without_payment"
-_KIND: Mapping[str, Kind] = {"payment": "charge", "refund": "refund", "payout": "payout"}
+KIND: Mapping[str, Kind] = {"payment": "charge", "refund": "refund", "payout": "payout"}
 
 
 class WebhookRefusedError(PaywardenError):
@@ -49,15 +49,37 @@ async def receive(desk: Desk, endpoint: Endpoint, body: bytes, signature: str | 
         event = desk.provider(endpoint.provider).parse_event(body, signature, endpoint.secret)
     except SignatureError as error:
         raise WebhookRefusedError("The signature is missing or wrong, or the body is not an event.") from error
-    async with transaction(desk.pool, endpoint.tenant_id) as connection:
-        return await inbox.store(
-            connection,
-            provider=endpoint.provider,
-            account=endpoint.account,
-            event_key=event.event_key,
-            event_type=event.event_type,
-            body=body,
-        )
+    new = inbox.NewEvent(endpoint.provider, endpoint.account, event.event_key, event.event_type, body)
+    return await desk.groups.of(_store, desk).submit(endpoint.tenant_id, new)
+
+
+async def _store(desk: Desk, batch: Sequence[tuple[UUID, inbox.NewEvent]]) -> Sequence[UUID | Exception | None]:
+    """Store events of several tenants in one commit; where that fails, each in its own."""
+    try:
+        return await retrying(lambda: _store_together(desk, batch))
+    except OverloadedError:
+        raise
+    except Exception as error:
+        if len(batch) == 1:
+            return [error]
+    return [outcome for each in batch for outcome in await _store(desk, [each])]
+
+
+async def _store_together(desk: Desk, batch: Sequence[tuple[UUID, inbox.NewEvent]]) -> list[UUID | None]:
+    """The tenants take their turns sorted, so that two batches with the same events do not wait in a circle."""
+    places: dict[UUID, list[int]] = {}
+    for place, (tenant_id, _) in enumerate(batch):
+        places.setdefault(tenant_id, []).append(place)
+    first, *others = sorted(places)
+    stored: list[UUID | None] = [None] * len(batch)
+    async with transaction(desk.pool, first) as connection:
+        for tenant_id in (first, *others):
+            if tenant_id != first:
+                await enter_tenant(connection, tenant_id)
+            mine = places[tenant_id]
+            for place, inbox_id in zip(mine, await inbox.store(connection, [batch[p][1] for p in mine]), strict=True):
+                stored[place] = inbox_id
+    return stored
 
 
 def quickstart_endpoint(desk: Desk) -> Endpoint:
@@ -101,12 +123,12 @@ async def _apply(desk: Desk, tenant_id: UUID, inbox_id: UUID) -> None:
         stored = await inbox.find(connection, inbox_id)
         if stored is None:
             return
-        event = _read(desk, stored)
+        event = read(desk, stored)
         await facts.lock_order(connection, tenant_id, stored["provider_account"], event.provider_id)
         row = await inbox.lock(connection, inbox_id)
         if row is None:
             return
-        if event.object_kind == "other" or event.status is None or event.provider_id is None:
+        if says_nothing(event):
             await inbox.close(connection, inbox_id, "ignored", None)
             return
         payment = await _match(connection, stored, event)
@@ -118,14 +140,19 @@ async def _apply(desk: Desk, tenant_id: UUID, inbox_id: UUID) -> None:
         await _book(connection, desk, inbox_id, payment, event)
 
 
-def _read(desk: Desk, stored: dict[str, Any]) -> ProviderEvent:
+def says_nothing(event: ProviderEvent) -> bool:
+    """Whether it is about no payment at all."""
+    return event.object_kind == "other" or event.status is None or event.provider_id is None
+
+
+def read(desk: Desk, stored: dict[str, Any]) -> ProviderEvent:
     """The event again from its stored bytes; its signature was checked before it was stored."""
     return desk.provider(stored["provider"]).read_event(bytes(stored["body"]))
 
 
 async def _match(connection: Connection, stored: dict[str, Any], event: ProviderEvent) -> Payment | None:
     """By the provider's id, else by our own reference in the signed metadata."""
-    kind = _KIND[event.object_kind]
+    kind = KIND[event.object_kind]
     provider, account = stored["provider"], stored["provider_account"]
     payment = await rows.by_provider_id(connection, provider, account, event.provider_id or "", kind)
     if payment is not None or event.our_reference is None:
@@ -140,7 +167,7 @@ async def _match(connection: Connection, stored: dict[str, Any], event: Provider
 
 
 async def _book(connection: Connection, desk: Desk, inbox_id: UUID, payment: Payment, event: ProviderEvent) -> None:
-    if payment.kind != _KIND[event.object_kind]:
+    if payment.kind != KIND[event.object_kind]:
         await discrepancies.open_discrepancy(
             connection, "event_kind_differs", payment.public_id, payment_id=payment.id, event=event.event_key
         )

@@ -8,7 +8,8 @@ from uuid import UUID
 import structlog
 
 from paywarden.db.transaction import retrying, system_transaction, transaction
-from paywarden.flow import advance, embedding, facts, provider_event
+from paywarden.flow import advance, embedding, event_groups, facts
+from paywarden.flow.batch import MOST_A_BATCH
 from paywarden.flow.desk import Connection, Desk
 from paywarden.kit.errors import OverloadedError
 from paywarden.kit.states import Status
@@ -19,13 +20,15 @@ from paywarden.webhooks import inbox
 
 _LOG = structlog.get_logger()
 _AT_ONCE = 16
+_EVENTS_AT_ONCE = 2 * MOST_A_BATCH
+_GROUPS_AT_ONCE = 4
 Look = Callable[[Connection, int], Awaitable[list[dict[str, Any]]]]
 Work = Callable[[Desk, UUID, UUID], Awaitable[object]]
 
 
 async def run_once(desk: Desk) -> int:
     """Do everything that is due now once; how many rows were touched."""
-    done = 0
+    done = len(await _apply_events(desk))
     for look, work in _DUE:
         rows_due = await _find(desk, look, _AT_ONCE)
         await asyncio.gather(*(_attempt(desk, work, row) for row in rows_due))
@@ -36,9 +39,42 @@ async def run_once(desk: Desk) -> int:
 async def run_until(desk: Desk, stop: asyncio.Event) -> None:
     """Work until ``stop``. Each kind of work has places of its own, so that a slow provider holds up no event."""
     async with asyncio.TaskGroup() as group:
+        group.create_task(_keep_up_with_events(desk, stop))
         for look, work in _DUE:
             group.create_task(_keep_up(desk, look, work, stop))
         group.create_task(embedding.keep_up(desk, stop))
+
+
+async def _keep_up_with_events(desk: Desk, stop: asyncio.Event) -> None:
+    """Apply what is due, at once while there is more than others work on, else every poll interval."""
+    pause_seconds = desk.settings.poll_interval_milliseconds / 1000
+    while not stop.is_set():
+        try:
+            taken = await _apply_events(desk)
+        except OverloadedError:
+            _LOG.warning("the database is not reachable; will look again")
+            taken = []
+        if sum(taken) < _EVENTS_AT_ONCE / 2:
+            await _pause(stop, {}, pause_seconds)
+
+
+async def _apply_events(desk: Desk) -> list[int]:
+    """Apply the events that are due now in groups of one tenant; how many of each group nobody else had taken."""
+    due_now: dict[UUID, list[UUID]] = {}
+    for row in await _find(desk, inbox.due, _EVENTS_AT_ONCE):
+        due_now.setdefault(row["tenant_id"], []).append(row["id"])
+    groups = [
+        (tenant_id, inbox_ids[start : start + MOST_A_BATCH])
+        for tenant_id, inbox_ids in due_now.items()
+        for start in range(0, len(inbox_ids), MOST_A_BATCH)
+    ]
+    places = asyncio.Semaphore(_GROUPS_AT_ONCE)
+
+    async def apply(tenant_id: UUID, inbox_ids: list[UUID]) -> int:
+        async with places:
+            return await event_groups.apply(desk, tenant_id, inbox_ids)
+
+    return await asyncio.gather(*(apply(*group) for group in groups))
 
 
 async def _keep_up(desk: Desk, look: Look, work: Work, stop: asyncio.Event) -> None:
@@ -141,7 +177,6 @@ async def forget_keys(desk: Desk, tenant_id: UUID) -> int:
 
 
 _DUE: tuple[tuple[Look, Work], ...] = (
-    (inbox.due, provider_event.apply),
     (queue.due, advance.step),
     (queue.expiring, expire),
     (queue.facts_overdue, expire_unanswered),

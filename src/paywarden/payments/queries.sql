@@ -39,6 +39,56 @@ from paywarden.payments as payment
 where tenant_id = (select paywarden.tenant()) and provider = %(provider)s and provider_account = %(account)s
   and kind = %(kind)s and provider_payment_id = %(provider_payment_id)s;
 
+-- name: payments_by_provider_ids
+-- The payments that carry these ids of providers, each with the place of its id in the list.
+select wanted.place::integer, payment.id, payment.original_payment_id
+from unnest(%(providers)s::text[], %(accounts)s::text[], %(kinds)s::text[], %(provider_ids)s::text[])
+    with ordinality as wanted(provider, account, kind, provider_id, place)
+join paywarden.payments as payment
+    on payment.provider = wanted.provider and payment.provider_account = wanted.account
+   and payment.kind = wanted.kind and payment.provider_payment_id = wanted.provider_id
+where payment.tenant_id = (select paywarden.tenant());
+
+-- name: lock_payments
+-- Several payments, locked in the order of their ids until the transaction ends.
+select payment.*, paywarden.quickstart_status(origin, bare, status) as quickstart_status
+from paywarden.payments as payment
+where tenant_id = (select paywarden.tenant()) and id = any(%(ids)s::uuid[])
+order by id for no key update;
+
+-- name: end_payments
+-- Facts end payments that are locked: status, what was captured and the transitions in one statement.
+with moved as (
+    update paywarden.payments as payment
+    set status = ended.to_status, late = payment.late or ended.late,
+        captured_minor = payment.captured_minor + ended.captured_minor, next_step_at = null, lease_until = null,
+        last_sort_key = payment.last_sort_key + 1, updated_at = paywarden.clock()
+    from unnest(%(ids)s::uuid[], %(from)s::text[], %(to)s::text[], %(sources)s::text[], %(provider_ids)s::text[],
+                %(captured)s::bigint[], %(lates)s::boolean[], %(event_ats)s::timestamptz[])
+        as ended(id, from_status, to_status, source, provider_id, captured_minor, late, event_at)
+    where payment.tenant_id = (select paywarden.tenant()) and payment.id = ended.id
+      and payment.status = ended.from_status
+    returning payment.tenant_id, payment.id, payment.last_sort_key, ended.from_status, payment.status, ended.source,
+        ended.provider_id, ended.event_at
+)
+insert into paywarden.payment_transitions (
+    tenant_id, payment_id, sort_key, from_status, to_status, cause, source, detail, event_at)
+select tenant_id, id, last_sort_key, from_status, status, 'fact', source,
+    jsonb_build_object('provider_id', provider_id), coalesce(event_at, paywarden.clock())
+from moved;
+
+-- name: count_refunds
+-- Refunds under way have ended: count those that happened on their charges and give back what was set aside.
+update paywarden.payments as payment
+set refunded_minor = payment.refunded_minor + ended.refunded,
+    refund_reserved_minor = payment.refund_reserved_minor - ended.reserved
+from (
+    select original, sum(reserved)::bigint as reserved, sum(refunded)::bigint as refunded
+    from unnest(%(originals)s::uuid[], %(reserved)s::bigint[], %(refunded)s::bigint[])
+        as refund(original, reserved, refunded)
+    group by original) as ended
+where payment.tenant_id = (select paywarden.tenant()) and payment.id = ended.original;
+
 -- name: move_payment
 -- A guarded move: only from states that allow it, only with the present fence, the transition in the same statement.
 with old as (

@@ -1,5 +1,7 @@
 """The inbox of providers' events. A repeat finds its row and changes nothing."""
 
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 from uuid import UUID
 
@@ -10,22 +12,34 @@ from paywarden.kit import ids
 
 SQL = load(__package__)
 Connection = AsyncConnection[dict[str, Any]]
+Closed = Literal["applied", "ignored", "disputed"]
 
 
-async def store(
-    connection: Connection, *, provider: str, account: str, event_key: str, event_type: str, body: bytes
-) -> UUID | None:
-    """Store a verified event; its row's id, or None when the same event is there already."""
+@dataclass(frozen=True, slots=True)
+class NewEvent:
+    """A verified event as it came. ``event_key`` is the provider's id of it, else the SHA-256 of its body."""
+
+    provider: str
+    account: str
+    event_key: str
+    event_type: str
+    body: bytes
+
+
+async def store(connection: Connection, new: Sequence[NewEvent]) -> list[UUID | None]:
+    """Store events in one statement; for each its row's id, or None when the same event is there already."""
+    identities = [ids.new_uuid() for _ in new]
     values = {
-        "id": ids.new_uuid(),
-        "provider": provider,
-        "account": account,
-        "event_key": event_key,
-        "event_type": event_type,
-        "body": body,
+        "ids": identities,
+        "providers": [event.provider for event in new],
+        "accounts": [event.account for event in new],
+        "event_keys": [event.event_key for event in new],
+        "event_types": [event.event_type for event in new],
+        "bodies": [event.body for event in new],
     }
-    row = await (await connection.execute(SQL.insert_event, values)).fetchone()
-    return None if row is None else row["id"]
+    rows = await (await connection.execute(SQL.insert_events, values)).fetchall()
+    stored = {row["id"] for row in rows}
+    return [identity if identity in stored else None for identity in identities]
 
 
 async def find(connection: Connection, inbox_id: UUID) -> dict[str, Any] | None:
@@ -38,14 +52,26 @@ async def lock(connection: Connection, inbox_id: UUID) -> dict[str, Any] | None:
     return await (await connection.execute(SQL.lock_event, {"id": inbox_id})).fetchone()
 
 
+async def claim(connection: Connection, inbox_ids: Sequence[UUID]) -> list[dict[str, Any]]:
+    """Of these stored events those that still wait, locked, in the order in which they came. Waits for nobody."""
+    return await (await connection.execute(SQL.claim_events, {"ids": list(inbox_ids)})).fetchall()
+
+
 async def close(
     connection: Connection,
     inbox_id: UUID,
-    status: Literal["applied", "ignored", "disputed"],
+    status: Closed,
     payment_id: UUID | None,
 ) -> None:
     """The event is dealt with."""
     await connection.execute(SQL.close_event, {"id": inbox_id, "status": status, "payment_id": payment_id})
+
+
+async def close_all(connection: Connection, closed: Sequence[tuple[UUID, Closed, UUID | None]]) -> None:
+    """These events are dealt with: (event, what became of it, its payment)."""
+    identities, statuses, payment_ids = zip(*closed, strict=True)
+    values = {"ids": list(identities), "statuses": list(statuses), "payment_ids": list(payment_ids)}
+    await connection.execute(SQL.close_events, values)
 
 
 async def postpone(connection: Connection, inbox_id: UUID) -> dict[str, Any] | None:
@@ -65,7 +91,17 @@ async def due(connection: Connection, limit: int) -> list[dict[str, Any]]:
 
 async def lock_provider_id(connection: Connection, tenant_id: UUID, account: str, provider_id: str) -> None:
     """Take the advisory lock that orders "the event came" and "we stored the provider's id". First of all locks."""
-    await connection.execute(SQL.lock_provider_id, {"name": f"{tenant_id}/{account}/{provider_id}"})
+    await connection.execute(SQL.lock_provider_id, {"name": _lock_name(tenant_id, account, provider_id)})
+
+
+async def lock_provider_ids(connection: Connection, tenant_id: UUID, named: Iterable[tuple[str, str]]) -> None:
+    """The same for several (account, id), in an order that all who take several keep to."""
+    names = [_lock_name(tenant_id, account, provider_id) for account, provider_id in named]
+    await connection.execute(SQL.lock_provider_ids, {"names": names})
+
+
+def _lock_name(tenant_id: UUID, account: str, provider_id: str) -> str:
+    return f"{tenant_id}/{account}/{provider_id}"
 
 
 async def endpoint_tenant(connection: Connection, endpoint_id: UUID) -> dict[str, Any] | None:

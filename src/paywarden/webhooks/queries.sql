@@ -1,9 +1,13 @@
--- name: insert_event
--- Store a verified event once.
+-- name: insert_events
+-- Store verified events once each, in the order of their keys, so that two that store the same ones do not wait in a circle.
 insert into paywarden.webhook_inbox (
     tenant_id, id, provider, provider_account, event_key, event_type, body, next_step_at)
-values ((select paywarden.tenant()), %(id)s, %(provider)s, %(account)s, %(event_key)s, %(event_type)s, %(body)s,
-        paywarden.clock())
+select (select paywarden.tenant()), event.id, event.provider, event.account, event.event_key, event.event_type,
+    event.body, paywarden.clock()
+from unnest(%(ids)s::uuid[], %(providers)s::text[], %(accounts)s::text[], %(event_keys)s::text[],
+            %(event_types)s::text[], %(bodies)s::bytea[])
+    as event(id, provider, account, event_key, event_type, body)
+order by event.provider, event.account, event.event_key, event.id
 on conflict (tenant_id, provider, provider_account, event_key) do nothing
 returning id;
 
@@ -19,6 +23,22 @@ select id, provider, provider_account, event_key, event_type, body, status, atte
 from paywarden.webhook_inbox
 where tenant_id = (select paywarden.tenant()) and id = %(id)s and next_step_at is not null
 for no key update skip locked;
+
+-- name: claim_events
+-- Of these events those that still wait and that nobody else works on, locked, in the order in which they came.
+select id, provider, provider_account, event_key, body, status
+from paywarden.webhook_inbox
+where tenant_id = (select paywarden.tenant()) and id = any(%(ids)s::uuid[]) and next_step_at is not null
+order by id
+for no key update skip locked;
+
+-- name: close_events
+-- These events are dealt with.
+update paywarden.webhook_inbox as stored
+set status = closed.status, payment_id = closed.payment_id, next_step_at = null, attempts = stored.attempts + 1,
+    applied_at = paywarden.clock()
+from unnest(%(ids)s::uuid[], %(statuses)s::text[], %(payment_ids)s::uuid[]) as closed(id, status, payment_id)
+where stored.tenant_id = (select paywarden.tenant()) and stored.id = closed.id;
 
 -- name: close_event
 -- The event is dealt with.
@@ -52,6 +72,11 @@ limit %(limit)s;
 -- name: lock_provider_id
 -- One at a time for everything that is about this id of the provider.
 select pg_advisory_xact_lock(hashtextextended(%(name)s, 0));
+
+-- name: lock_provider_ids
+-- The same for several ids, sorted, so that nobody waits in a circle.
+select pg_advisory_xact_lock(name.hash)
+from (select distinct hashtextextended(name, 0) as hash from unnest(%(names)s::text[]) as name order by hash) as name;
 
 -- name: endpoint_by_id
 -- Where an endpoint's events belong.

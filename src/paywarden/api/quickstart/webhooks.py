@@ -11,8 +11,9 @@ from paywarden.api import documented
 from paywarden.api.access import TheDesk
 from paywarden.api.render.quickstart import ReceivedEvent
 from paywarden.api.requests import EventRoute
-from paywarden.flow import provider_event
+from paywarden.flow import event_groups, provider_event
 from paywarden.flow.words import Desk, Endpoint
+from paywarden.kit.errors import OverloadedError
 
 router = APIRouter(route_class=EventRoute, tags=["webhooks in"], prefix="/webhooks")
 _LOG = structlog.get_logger(__name__)
@@ -67,6 +68,8 @@ async def _receive(request: Request, desk: Desk, endpoint: Endpoint) -> JSONResp
 async def _apply_soon(desk: Desk, tenant_id: UUID, inbox_id: UUID) -> None:
     """Only faster than waiting for the worker, which applies whatever is left here."""
     try:
-        await provider_event.apply(desk, tenant_id, inbox_id)
+        await event_groups.apply_soon(desk, tenant_id, inbox_id)
+    except OverloadedError:
+        _LOG.debug("the event is left to the worker")
     except Exception:
         _LOG.warning("the event is left to the worker", exc_info=True)

@@ -16,7 +16,8 @@ from paywarden.audit import events
 from paywarden.db.transaction import retrying, transaction
 from paywarden.flow import facts, provider_event
 from paywarden.flow.desk import Connection, Desk
-from paywarden.kit.errors import OverloadedError
+from paywarden.kit import ids
+from paywarden.kit.errors import InvalidFieldError, OverloadedError
 from paywarden.kit.states import AT_PROVIDER, Status
 from paywarden.ledger import door
 from paywarden.ledger.intents import Intent, Void
@@ -36,7 +37,7 @@ _SOURCE = "webhook"
 
 @dataclass(frozen=True, slots=True)
 class _Arrived:
-    """A claimed event, as it was stored and as it reads; None when it does not, or has waited for its payment."""
+    """A claimed event, as it was stored and as it reads; None when it does not."""
 
     stored: dict[str, Any]
     event: ProviderEvent | None
@@ -45,6 +46,21 @@ class _Arrived:
     def id(self) -> UUID:
         found: UUID = self.stored["id"]
         return found
+
+    @property
+    def waited(self) -> bool:
+        """Whether it came before its payment had the provider's id: that may be an open discrepancy."""
+        return bool(self.stored["status"] == "unmatched")
+
+    def about(self, payment: Payment | None) -> set[UUID]:
+        """What it may concern: the payment of this name, else the one that it names by our own reference."""
+        if payment is not None:
+            return _touched(payment)
+        named = self.event and self.event.our_reference
+        try:
+            return {ids.parse("pay", named)} if named else set()
+        except InvalidFieldError:
+            return set()
 
     @property
     def name(self) -> ProviderName | None:
@@ -72,8 +88,9 @@ class _Plan:
         event = arrived.event
         if event is not None and provider_event.says_nothing(event):
             self.closed.append((arrived.id, "ignored", None))
-        elif event is None or payment is None or not self._fits(event, payment, original):
-            self._leave(arrived, payment)
+        elif event is None or payment is None or arrived.waited or not self._fits(event, payment, original):
+            self.left.append(arrived.id)
+            self._waiting |= arrived.about(payment)
         else:
             self._close(arrived, event, payment)
 
@@ -85,18 +102,17 @@ class _Plan:
             return False
         if original is not None and original.refundable_minor < 0:
             return False
-        now = self._reached.get(payment.id, payment.status)
+        now = self._stands(payment)
         return now in _ORDINARY or now is _ENDS[event.status]
 
-    def _leave(self, arrived: _Arrived, payment: Payment | None) -> None:
-        self.left.append(arrived.id)
-        if payment is not None:
-            self._waiting |= _touched(payment)
+    def _stands(self, payment: Payment) -> Status:
+        """After what was planned so far."""
+        return self._reached.get(payment.id, payment.status)
 
     def _close(self, arrived: _Arrived, event: ProviderEvent, payment: Payment) -> None:
         self.closed.append((arrived.id, "applied", payment.id))
         status = _ENDS[event.status]
-        if self._reached.get(payment.id, payment.status) is status:
+        if self._stands(payment) is status:
             return
         self._reached[payment.id] = status
         captured = payment.amount_minor if status is Status.SUCCEEDED else 0
@@ -176,8 +192,6 @@ async def _apply_together(desk: Desk, tenant_id: UUID, inbox_ids: Sequence[UUID]
 
 
 def _read(desk: Desk, stored: dict[str, Any]) -> ProviderEvent | None:
-    if stored["status"] == "unmatched":
-        return None
     try:
         return provider_event.read(desk, stored)
     except SignatureError:

@@ -183,7 +183,11 @@ class World:
     async def receive(self, body: bytes, endpoint: provider_event.Endpoint | None = None) -> UUID | None:
         """A signed event arrives."""
         at = endpoint or provider_event.quickstart_endpoint(self.stage.desk)
-        return await provider_event.receive(self.stage.desk, at, body, sign(body, at.secret))
+        try:
+            return await provider_event.receive(self.stage.desk, at, body, sign(body, at.secret))
+        except asyncio.CancelledError as error:
+            # Who writes for many has died in a task of its own.
+            raise Death from error
 
     async def tell(self, body: bytes) -> UUID | None:
         """A signed event arrives and is applied."""

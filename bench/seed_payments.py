@@ -20,7 +20,7 @@ from paywarden.ledger import chart
 SQL = load(__package__)
 # In a hundred: what a desk looks like after a year.
 A_YEAR = ("succeeded",) * 84 + ("denied",) * 6 + ("failed",) * 5 + ("canceled",) * 3 + ("processing", "in_review")
-_ORDER = (
+STEPS = (
     "seed_rows",
     "seed_moves",
     "seed_the_moves",
@@ -54,7 +54,7 @@ def seed(service: Service, agent: Agent, wanted: Wanted) -> list[Row]:
         values = _values(connection, service, agent, wanted)
         # Foreign keys hold by construction, and checking each would take longer than everything else.
         connection.execute("set session_replication_role = replica")
-        for name in _ORDER:
+        for name in STEPS:
             connection.execute(SQL[name].encode(), values)
         seeded = connection.execute(SQL.seeded_events.encode()).fetchall()
     return seeded

@@ -12,8 +12,11 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import resources
+from uuid import UUID
 
 FILE = "queries.sql"
+NEWEST = (str(2**64 - 1), UUID(int=2**128 - 1))
+"""A cursor (transaction, id) after which every row comes: where a list begins that shows the newest first."""
 
 _HEAD = re.compile(r"^-- name:(.*)$", re.MULTILINE)
 _NAME = re.compile(r"[a-z][a-z0-9_]*")

@@ -7,7 +7,7 @@ from uuid import UUID
 from psycopg import AsyncConnection
 from psycopg.types.json import Jsonb
 
-from paywarden.db.sql import load
+from paywarden.db.sql import NEWEST, load
 from paywarden.ledger.intents import Intent, Outcome, as_json
 
 SQL = load(__package__)
@@ -69,7 +69,7 @@ async def transfers_of_payment(connection: Connection, payment_id: UUID) -> list
 
 async def transfers(connection: Connection, *, after: tuple[str, UUID] | None, limit: int) -> list[dict[str, Any]]:
     """Committed transfers, newest first, below a cursor of (transaction, id)."""
-    transaction_id, transfer_id = after or (None, None)
+    transaction_id, transfer_id = after or NEWEST
     values = {"after_transaction": transaction_id, "after_id": transfer_id, "limit": limit}
     return await (await connection.execute(SQL.list_transfers, values)).fetchall()
 

@@ -33,8 +33,7 @@ join paywarden.accounts as debit on debit.tenant_id = transfer.tenant_id and deb
 join paywarden.accounts as credit on credit.tenant_id = transfer.tenant_id and credit.id = transfer.credit_account_id
 where transfer.tenant_id = (select paywarden.tenant())
   and transfer.transaction_id < pg_snapshot_xmin(pg_current_snapshot())
-  and (%(after_transaction)s::text is null
-       or (transfer.transaction_id, transfer.id) < (%(after_transaction)s::text::xid8, %(after_id)s::uuid))
+  and (transfer.transaction_id, transfer.id) < (%(after_transaction)s::text::xid8, %(after_id)s::uuid)
 order by transfer.transaction_id desc, transfer.id desc
 limit %(limit)s;
 

@@ -184,10 +184,29 @@ select payment.*, paywarden.quickstart_status(origin, bare, status) as quickstar
 from paywarden.payments as payment
 where tenant_id = (select paywarden.tenant())
   and transaction_id < pg_snapshot_xmin(pg_current_snapshot())
-  and (%(status)s::text is null or status = %(status)s)
-  and (%(customer_id)s::text is null or customer_id = %(customer_id)s)
-  and (%(after_transaction)s::text is null
-       or (transaction_id, id) < (%(after_transaction)s::text::xid8, %(after_id)s::uuid))
+  and (transaction_id, id) < (%(after_transaction)s::text::xid8, %(after_id)s::uuid)
+order by transaction_id desc, id desc
+limit %(limit)s;
+
+-- name: list_payments_in_status
+-- Those in one status. A filter that may be absent would have no index in a plan that serves every call.
+select payment.*, paywarden.quickstart_status(origin, bare, status) as quickstart_status
+from paywarden.payments as payment
+where tenant_id = (select paywarden.tenant())
+  and transaction_id < pg_snapshot_xmin(pg_current_snapshot())
+  and status = %(status)s
+  and (transaction_id, id) < (%(after_transaction)s::text::xid8, %(after_id)s::uuid)
+order by transaction_id desc, id desc
+limit %(limit)s;
+
+-- name: list_payments_of_customer
+-- Those of one customer, in one status if it is named.
+select payment.*, paywarden.quickstart_status(origin, bare, status) as quickstart_status
+from paywarden.payments as payment
+where tenant_id = (select paywarden.tenant())
+  and transaction_id < pg_snapshot_xmin(pg_current_snapshot())
+  and customer_id = %(customer_id)s and (%(status)s::text is null or status = %(status)s)
+  and (transaction_id, id) < (%(after_transaction)s::text::xid8, %(after_id)s::uuid)
 order by transaction_id desc, id desc
 limit %(limit)s;
 
@@ -204,7 +223,7 @@ order by id;
 select payment.*, paywarden.quickstart_status(origin, bare, status) as quickstart_status
 from paywarden.payments as payment
 where tenant_id = (select paywarden.tenant()) and customer_id = %(customer_id)s
-order by id desc
+order by transaction_id desc, id desc
 limit %(limit)s;
 
 -- name: payee_paid_before

@@ -9,7 +9,7 @@ from uuid import UUID
 from psycopg import AsyncConnection
 from psycopg.types.json import Jsonb
 
-from paywarden.db.sql import load
+from paywarden.db.sql import NEWEST, load
 from paywarden.kit import ids
 from paywarden.kit.canonical import digest
 from paywarden.kit.errors import InvalidFieldError
@@ -318,7 +318,7 @@ async def page(
     customer_id: str | None = None,
 ) -> list[Payment]:
     """Committed payments, newest first, after a cursor of (transaction, id)."""
-    transaction_id, payment_id = after or (None, None)
+    transaction_id, payment_id = after or NEWEST
     values = {
         "limit": limit,
         "after_transaction": transaction_id,
@@ -326,7 +326,11 @@ async def page(
         "status": status,
         "customer_id": customer_id,
     }
-    return [from_row(row) for row in await (await connection.execute(SQL.list_payments, values)).fetchall()]
+    if customer_id is not None:
+        statement = SQL.list_payments_of_customer
+    else:
+        statement = SQL.list_payments if status is None else SQL.list_payments_in_status
+    return [from_row(row) for row in await (await connection.execute(statement, values)).fetchall()]
 
 
 async def payable_jobs(connection: Connection, agent_id: str) -> list[Payment]:

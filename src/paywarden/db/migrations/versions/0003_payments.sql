@@ -80,7 +80,11 @@ create index payments_expiring on paywarden.payments (expires_at)
     where expires_at is not null and status in ('pending', 'needs_facts', 'in_review', 'reserved');
 create index payments_waiting_for_facts on paywarden.payments (facts_until) where facts_until is not null;
 create index payments_in_order on paywarden.payments (tenant_id, transaction_id desc, id desc);
-create index payments_by_customer on paywarden.payments (tenant_id, customer_id, id) where customer_id is not null;
+-- Payments lie in the order in which they came: a period is found by blocks, at next to no cost for a write.
+create index payments_by_time on paywarden.payments using brin (created_at) with (autosummarize = on);
+create index payments_in_status on paywarden.payments (tenant_id, status, transaction_id desc, id desc);
+create index payments_by_customer on paywarden.payments (tenant_id, customer_id, transaction_id desc, id desc)
+    where customer_id is not null;
 create index payments_by_original on paywarden.payments (tenant_id, original_payment_id)
     where original_payment_id is not null;
 create index payments_by_payee on paywarden.payments (tenant_id, payee) where payee is not null and status = 'succeeded';
@@ -170,6 +174,8 @@ create table paywarden.discrepancies (
     foreign key (tenant_id, payment_id) references paywarden.payments (tenant_id, id)
 );
 create unique index discrepancies_open on paywarden.discrepancies (tenant_id, kind, subject) where status = 'open';
+create index discrepancies_in_status on paywarden.discrepancies (tenant_id, status, id);
+create index discrepancies_by_payment on paywarden.discrepancies (tenant_id, payment_id, id) where payment_id is not null;
 call paywarden.wall('paywarden.discrepancies');
 call paywarden.open_to_system('paywarden.discrepancies');
 grant insert, update on paywarden.discrepancies to paywarden_app;

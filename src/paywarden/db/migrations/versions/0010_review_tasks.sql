@@ -1,5 +1,6 @@
 -- Separation of duties for whoever holds the app role, and what people decided beside the adviser, as labels.
-create index reviews_open on paywarden.reviews (tenant_id, required_role, id) where status = 'open';
+create index reviews_in_status on paywarden.reviews (tenant_id, status, id);
+create index reviews_by_payment on paywarden.reviews (tenant_id, payment_id, id);
 
 -- A review is about a payment's own initiator and action, whoever writes the row.
 create function paywarden.check_review() returns trigger

@@ -1,0 +1,157 @@
+"""What is looked up while payments are made and lists are shown is found by an index, as the roles behind the wall see it.
+
+On small tables PostgreSQL reads everything anyway; so there are enough rows here, and the figures about them are fresh.
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+from bench.seed_payments import A_YEAR, SQL, STEPS
+
+from paywarden.db.sql import NEWEST, all_statements
+from paywarden.identity.tenants import QUICKSTART_TENANT_ID
+from tests.conftest import Database
+from tests.database.test_named_sql import as_prepared
+
+PAYMENTS = 20_000
+SOME_ID, CUSTOMER = uuid4(), "cust-77"
+PAGE = {"after_transaction": NEWEST[0], "after_id": NEWEST[1], "limit": 21}
+MORE_ROWS = """
+    insert into paywarden.accounts (tenant_id, id, book, asset, code, normal)
+    select tenant_id, account_id, book, asset, account_id::text, 'debit'
+    from paywarden.transfers, unnest(array[debit_account_id, credit_account_id]) as account_id
+    group by tenant_id, account_id, book, asset;
+    insert into paywarden.webhook_inbox (tenant_id, id, provider, provider_account, event_key, event_type, body, status,
+        payment_id, next_step_at)
+    select tenant_id, uuidv7(), 'rest', 'default', id::text, 'payment.succeeded', '{}',
+        case when n % 100 = 0 then 'received' else 'applied' end, id,
+        case when n % 100 = 0 then now() + n * interval '1 second' end
+    from (select tenant_id, id, row_number() over () as n from paywarden.payments) as numbered;
+    insert into paywarden.reviews (tenant_id, id, payment_id, initiator_id, required_role, reviewer_kind, action_digest,
+        reason, status, expires_at)
+    select tenant_id, uuidv7(), id, principal_id, 'review', 'any', action_digest, 'a reason',
+        case when status = 'in_review' then 'open' else 'approved' end, now() + interval '1 day'
+    from paywarden.payments;
+    insert into paywarden.discrepancies (tenant_id, id, kind, payment_id, subject, status)
+    select tenant_id, uuidv7(), 'amount_differs', id, id::text, case when status = 'failed' then 'open' else 'resolved' end
+    from paywarden.payments;
+    insert into paywarden.checks (tenant_id, id, payment_id, rule, result, detail)
+    select tenant_id, uuidv7(), id, 'charge_autonomous', 'pass', '' from paywarden.payments;
+    insert into paywarden.notes (tenant_id, id, customer_id, trust, content, content_sha256)
+    select tenant_id, uuidv7(), customer_id, 'customer', 'a note', sha256('a note') from paywarden.payments;
+    insert into paywarden.api_keys (tenant_id, id, principal_id, secret_sha256, hint)
+    select tenant_id, uuidv7(), principal_id, sha256(id::text::bytea), 'hint' from paywarden.payments;
+    update paywarden.payments set expires_at = now() + interval '1 hour' where status = 'in_review';
+    update paywarden.payments set status = 'needs_facts', missing_facts = '{x}', facts_until = now() + interval '1 hour'
+    where id in (select id from paywarden.payments where status = 'in_review' limit 50);
+    insert into paywarden.holds (tenant_id, id, amount_minor, principal_id, currency, customer_id, expires_at, status,
+        closed_at)
+    select tenant_id, uuidv7(), 5, principal_id, 'usd', customer_id, now() + interval '1 hour',
+        case when status = 'succeeded' then 'posted' else 'pending' end, case when status = 'succeeded' then now() end
+    from paywarden.payments;
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Lookup:
+    """A named statement, what it is asked for, and the index by which it must find its rows."""
+
+    statement: str
+    index: str
+    values: dict[str, Any] = field(default_factory=dict)
+    role: str = "paywarden_app"
+
+
+LOOKUPS = [
+    Lookup("payments.list_payments", "payments_in_order", PAGE),
+    Lookup("payments.list_payments_in_status", "payments_in_status", PAGE | {"status": "in_review"}),
+    Lookup(
+        "payments.list_payments_of_customer", "payments_by_customer", PAGE | {"customer_id": CUSTOMER, "status": None}
+    ),
+    Lookup("payments.payments_of_customer", "payments_by_customer", {"customer_id": CUSTOMER, "limit": 20}),
+    Lookup("payments.payment_by_id", "payments_pkey", {"id": SOME_ID}),
+    Lookup("payments.transitions_of_payment", "payment_transitions_pkey", {"id": SOME_ID}),
+    Lookup("payments.due_payments", "payments_due", {"limit": 16}, "paywarden_system"),
+    Lookup("payments.expiring_payments", "payments_expiring", {"limit": 16}, "paywarden_system"),
+    Lookup("payments.facts_overdue", "payments_waiting_for_facts", {"limit": 16}, "paywarden_system"),
+    Lookup("payments.stored_key", "idempotency_keys_pkey", {"principal_id": SOME_ID, "key": "key-7"}),
+    Lookup("payments.operations_of_payment", "operations_tenant_id_payment_id_kind_key", {"payment_id": SOME_ID}),
+    Lookup("webhooks.due_events", "webhook_inbox_due", {"limit": 16}, "paywarden_system"),
+    Lookup("webhooks.events_of_payment", "webhook_inbox_by_payment", {"payment_id": SOME_ID}),
+    Lookup("ledger.list_transfers", "transfers_in_order", PAGE),
+    Lookup("ledger.transfers_of_payment", "transfers_by_payment", {"payment_id": SOME_ID}),
+    Lookup("ledger.holds_of_payment", "holds_by_payment", {"payment_id": SOME_ID}),
+    Lookup("memory.notes_of_customer", "notes_by_customer", {"customer_id": CUSTOMER, "before": None, "limit": 20}),
+    Lookup("audit.events_of_subject", "events_by_subject", {"subject_id": SOME_ID}),
+    Lookup("decisions.checks_of_payment", "checks_by_payment", {"payment_id": SOME_ID}),
+    Lookup("reconciliation.list_discrepancies", "discrepancies_in_status", {"status": "open", "limit": 101}),
+    Lookup("reconciliation.discrepancies_of_payment", "discrepancies_by_payment", {"payment_id": SOME_ID}),
+    Lookup("reviews.reviews_of_payment", "reviews_by_payment", {"payment_id": SOME_ID}),
+    Lookup("reviews.overdue_reviews", "reviews_expiring", {"limit": 16}, "paywarden_system"),
+    Lookup("identity.holder_of_key", "api_keys_tenant_id_secret_sha256_key", {"secret_sha256": b"x" * 32}),
+]
+
+
+@pytest.fixture
+def grown(database: Database) -> Iterator[Database]:
+    """A database in which everything is there twenty thousand times."""
+    names = ("principal", "mandate", "window", "spent", "clearing", "revenue")
+    values = {"count": PAYMENTS, "statuses": list(A_YEAR), "run": "plans", "transaction": 700, "agent": "agent-1"}
+    values |= {"tenant": QUICKSTART_TENANT_ID} | {name: uuid4() for name in names}
+    with psycopg.connect(database.superuser_url, cursor_factory=psycopg.ClientCursor) as connection:
+        connection.execute("set session_replication_role = replica")
+        for step in STEPS:
+            connection.execute(SQL[step].encode(), values)
+        connection.execute(MORE_ROWS.encode())
+    with psycopg.connect(database.superuser_url, autocommit=True) as connection:
+        connection.execute("vacuum analyze")
+    yield database
+
+
+def scans(node: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Every scan of a plan: how, and of which index or table."""
+    if "Scan" in node["Node Type"]:
+        yield node["Node Type"], node.get("Index Name") or node.get("Relation Name") or ""
+    for child in node.get("Plans", []):
+        yield from scans(child)
+
+
+def plans(database: Database, lookup: Lookup) -> Iterator[list[tuple[str, str]]]:
+    """The scans of the plan for these values, and of the one that serves every call."""
+    text = all_statements()[lookup.statement].sql
+    values = {name: str(value) if isinstance(value, UUID) else value for name, value in lookup.values.items()}
+    with psycopg.connect(database.service_url, cursor_factory=psycopg.ClientCursor) as connection:
+        connection.execute("select set_config('role', %s, true)", [lookup.role])
+        connection.execute("select set_config('app.tenant', %s, true)", [str(QUICKSTART_TENANT_ID)])
+        for row in (
+            connection.execute(f"explain (format json) {text}".encode(), values).fetchone(),
+            connection.execute(f"explain (format json, generic_plan) {as_prepared(text)}".encode()).fetchone(),
+        ):
+            assert row is not None
+            plan = row[0] if isinstance(row[0], list) else json.loads(row[0])
+            yield list(scans(plan[0]["Plan"]))
+
+
+def missed(database: Database, lookups: list[Lookup]) -> dict[str, Any]:
+    """The statements that do not find their rows by the index that is there for them."""
+    found = {}
+    for lookup in lookups:
+        for scanned in plans(database, lookup):
+            if lookup.index not in {index for kind, index in scanned if "Index" in kind}:
+                found[lookup.statement] = scanned
+    return found
+
+
+def test_what_is_looked_up_is_found_by_its_index(grown: Database) -> None:
+    assert missed(grown, LOOKUPS) == {}
+    _drop(grown, "payments_in_status")
+    assert set(missed(grown, LOOKUPS)) == {"payments.list_payments_in_status"}, "a lost index was not missed"
+
+
+def _drop(database: Database, index: str) -> None:
+    database.server.administer(f"drop index paywarden.{index}", database=database.name)

@@ -1,4 +1,4 @@
-"""What is looked up while payments are made and lists are shown is found by an index, as the roles behind the wall see it.
+"""What is looked up for payments and shown in lists is found by an index, as the roles behind the wall see it.
 
 On small tables PostgreSQL reads everything anyway; so there are enough rows here, and the figures about them are fresh.
 """
@@ -38,7 +38,8 @@ MORE_ROWS = """
         case when status = 'in_review' then 'open' else 'approved' end, now() + interval '1 day'
     from paywarden.payments;
     insert into paywarden.discrepancies (tenant_id, id, kind, payment_id, subject, status)
-    select tenant_id, uuidv7(), 'amount_differs', id, id::text, case when status = 'failed' then 'open' else 'resolved' end
+    select tenant_id, uuidv7(), 'amount_differs', id, id::text,
+        case when status = 'failed' then 'open' else 'resolved' end
     from paywarden.payments;
     insert into paywarden.checks (tenant_id, id, payment_id, rule, result, detail)
     select tenant_id, uuidv7(), id, 'charge_autonomous', 'pass', '' from paywarden.payments;
@@ -98,7 +99,7 @@ LOOKUPS = [
 
 
 @pytest.fixture
-def grown(database: Database) -> Iterator[Database]:
+def grown(database: Database) -> Database:
     """A database in which everything is there twenty thousand times."""
     names = ("principal", "mandate", "window", "spent", "clearing", "revenue")
     values = {"count": PAYMENTS, "statuses": list(A_YEAR), "run": "plans", "transaction": 700, "agent": "agent-1"}
@@ -110,7 +111,7 @@ def grown(database: Database) -> Iterator[Database]:
         connection.execute(MORE_ROWS.encode())
     with psycopg.connect(database.superuser_url, autocommit=True) as connection:
         connection.execute("vacuum analyze")
-    yield database
+    return database
 
 
 def scans(node: dict[str, Any]) -> Iterator[tuple[str, str]]:

@@ -124,6 +124,14 @@ class Caller:
         body = {"kind": "charge", "amount_minor": amount_minor, "currency": "usd", "customer": customer}
         return await self.pay(**{**body, "purpose": "order", **more})
 
+    async def held(self) -> str:
+        """A hold of an administrator, on a mandate that it gives itself."""
+        me = next(each["id"] for each in (await self.get("/v1/agents")).json()["data"] if each["name"] == "admin")
+        limits = [{"currency": "usd", "window": "day", "limit_minor": 10_000}]
+        terms = {"principal": me, "name": "gate", "kinds": ["gate"], "limits": limits, "timezone": "UTC"}
+        mandate = (await self.post("/v1/mandates", terms)).json()["id"]
+        return str((await self.pay("/v1/holds", amount_minor=5, currency="usd", mandate=mandate)).json()["id"])
+
 
 def application(open_desk: OpenDesk) -> FastAPI:
     """The application as it is shipped, with the routes of the first one: what they take and answer is compiled once.

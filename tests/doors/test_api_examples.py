@@ -68,6 +68,7 @@ async def record(door: Door) -> dict[str, Json]:
             await credits(call, admin, bot)
             await memory(call, admin, bot)
             await reviews(call, admin, ann, bot, refund)
+            await gate(call, admin, bot, agent["id"])
     return dict(sorted(call.answers.items()))
 
 
@@ -111,6 +112,23 @@ async def payments(call: Recorder, door: Door, bot: Caller) -> str:
     not_yet = (await bot.post(f"/v1/payments/{other}/refund", back, key="refund-not-yet")).json()["id"]
     await call(bot, "cancelPayment", 200, key="cancel", payment_id=not_yet)
     return str((await call(bot, "refundPayment", 202, back, key="refund-9", payment_id=other))["id"])
+
+
+async def gate(call: Recorder, admin: Caller, bot: Caller, agent: str) -> None:
+    limits = [{"currency": "usd", "window": "day", "limit_minor": 500}]
+    terms = {"principal": agent, "name": "model calls", "kinds": ["gate"], "limits": limits, "timezone": "UTC"}
+    mandate = (await admin.post("/v1/mandates", terms)).json()["id"]
+    wanted = {"mandate": mandate, "amount_minor": 100, "currency": "usd", "feature": "summary", "expires_in": 600}
+    first = await call(bot, "createHold", 201, wanted, key="call-1")
+    await call(bot, "createHold", 403, {**wanted, "amount_minor": 501}, key="call-2")
+    await call(bot, "createHold", 422, {**wanted, "amount_minor": 101}, key="call-1")
+    second = await call(bot, "createHold", 201, wanted, key="call-3")
+    members = [{**wanted, "idempotency_key": "call-1"}, {**wanted, "amount_minor": 400, "idempotency_key": "call-4"}]
+    await call(bot, "createHolds", 200, {"holds": members})
+    await call(bot, "captureHold", 422, {"amount_minor": 101}, key="cost-1", hold_id=first["id"])
+    await call(bot, "captureHold", 200, {"amount_minor": 42}, key="cost-1", hold_id=first["id"])
+    await call(bot, "releaseHold", 200, hold_id=second["id"])
+    await call(bot, "releaseHold", 409, hold_id=first["id"])
 
 
 async def settled(door: Door, bot: Caller, *payments: str) -> None:

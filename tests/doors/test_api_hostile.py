@@ -73,6 +73,11 @@ V1_PAYMENT_FIELDS = {
     "kind": ENUMS, "amount_minor": AMOUNTS, "currency": CURRENCIES, "customer": IDS, "payee": IDS, "purpose": IDS,
     "reference": IDS, "request": TEXTS, "payment": PAYMENTS, "mandate": MANDATES,
 }  # fmt: skip
+V1_HOLD = {"amount_minor": 5, "currency": "usd", "customer": "c"}
+V1_HOLD_FIELDS = {
+    "amount_minor": AMOUNTS, "currency": CURRENCIES, "customer": IDS, "mandate": MANDATES, "feature": IDS,
+    "funding": ENUMS, "expires_in": [0, -1, 1.0, True, "60", 30 * 86_400 + 1, 2**63, [], f"{RAW}NaN"],
+}  # fmt: skip
 ROUTES = [
     Route(
         "/payments",
@@ -115,6 +120,25 @@ ROUTES = [
         {**V1_PAYMENT_FIELDS, "confirm": BOOLEANS, "capture": [False, 1], "provider": ["x", 1]},
         ("kind", "amount_minor", "currency", "purpose"),
         keyed=True,
+    ),
+    Route(
+        "/v1/holds", V1_HOLD, V1_HOLD_FIELDS, ("amount_minor", "currency", "customer"), keyed=True,
+    ),
+    Route(
+        "/v1/holds:batch",
+        {"holds": [{**V1_HOLD, "idempotency_key": "k"}]},
+        {"holds": [
+            [], {}, "x", [1], [None], [{}], [V1_HOLD], [{**V1_HOLD, "idempotency_key": "k"}] * 101,
+            [{**V1_HOLD, "idempotency_key": "k", "more": 1}],
+            *([{**V1_HOLD, "idempotency_key": key}] for key in ("", "a b", "x" * 256, "é", "a\n", "\x00", 1, None)),
+            *([{**V1_HOLD, "idempotency_key": "k", field: value}]
+              for field, values in V1_HOLD_FIELDS.items() if field != "mandate" for value in values),
+        ]},
+        ("holds",),
+    ),
+    Route(
+        "/v1/holds/{hold}/capture", {"amount_minor": 1}, {"amount_minor": AMOUNTS, "final": BOOLEANS},
+        ("amount_minor",), keyed=True,
     ),
     Route("/v1/payments:check", V1_PAYMENT, V1_PAYMENT_FIELDS, ("kind", "amount_minor", "currency")),
     Route(
@@ -160,7 +184,7 @@ ROUTES = [
         "/v1/mandates",
         {"principal": "{agent}", "name": "n", "kinds": ["charge"], "limits": [LIMIT], "timezone": "UTC"},
         {
-            "principal": PRINCIPALS, "name": IDS, "kinds": [[], "charge", ["x"], [1], ["charge"] * 4],
+            "principal": PRINCIPALS, "name": IDS, "kinds": [[], "charge", ["x"], [1], ["charge"] * 5],
             "limits": [[], {}, "x", [1], [{}], [LIMIT, LIMIT], [{**LIMIT, "window": "payment"}],
                        *([{**LIMIT, "limit_minor": amount}] for amount in AMOUNTS),
                        *([{**LIMIT, "currency": currency}] for currency in CURRENCIES), [{**LIMIT, "window": "week"}],
@@ -237,7 +261,8 @@ async def scene(door: Door) -> AsyncIterator[tuple[Door, Caller, dict[str, str]]
         (review,) = (await admin.get("/v1/reviews")).json()["data"]
         agent = (await admin.get("/v1/agents")).json()["data"][0]
         note = (await admin.post("/v1/notes", {"customer": "n", "content": "x"})).json()
-        yield door, admin, {"payment": charge["id"], "review": review["id"], "agent": agent["id"], "note": note["id"]}
+        named = {"payment": charge["id"], "review": review["id"], "agent": agent["id"], "note": note["id"]}
+        yield door, admin, {**named, "hold": await admin.held()}
 
 
 async def test_bad_bodies_name_the_field_and_leave_no_row(

@@ -16,9 +16,11 @@ BODIES: dict[str, dict[str, Any]] = {
     "keepReview": {"fence": 1},
     "releaseReview": {"fence": 1},
     "expireNote": {},
+    "captureHold": {"amount_minor": 1},
 }
 PREFIXES = {"payment_id": "pay", "job_id": "pay", "review_id": "rev", "decision_id": "dec", "agent_id": "agt",
-            "key_id": "key", "mandate_id": "mdt", "note_id": "note", "customer": "top"}  # fmt: skip
+            "key_id": "key", "mandate_id": "mdt", "note_id": "note", "customer": "top",
+            "hold_id": "hold"}  # fmt: skip
 # Quick-start agents are named by the caller and exist in every tenant that names them.
 NAMED_BY_CALLER = {"quickReserve", "quickMarkPaid"}
 OPEN = {"isAlive", "isReady", "getMetrics", "receiveQuickstartEvent", "receiveEvent"}
@@ -30,7 +32,7 @@ BY_ROLE = {
     "createPayment": "initiate", "refundPayment": "initiate", "confirmPayment": "initiate", "cancelPayment": "initiate",
     "checkPayment": "initiate", "createDecision": "initiate", "createNote": "initiate", "quickMarkPaid": "settle",
     "attestPayment": "settle", "expireNote": "administer",
-    "importNotes": "initiate", "giveFacts": "initiate",
+    "importNotes": "initiate", "giveFacts": "initiate", "createHold": "initiate", "createHolds": "initiate",
 }  # fmt: skip
 
 
@@ -46,7 +48,9 @@ def operations(door: Door) -> Iterator[tuple[str, str, str, list[str]]]:
 async def send(caller: Caller, operation: str, method: str, path: str) -> Any:
     body = BODIES.get(operation)
     headers = (
-        {"Idempotency-Key": f"wall-{path}"} if operation in {"refundPayment", "createPayment", "giveFacts"} else {}
+        {"Idempotency-Key": f"wall-{path}"}
+        if operation in {"refundPayment", "createPayment", "giveFacts", "captureHold"}
+        else {}
     )
     return (
         await caller.http.request(method, path, json=body, headers=headers)
@@ -74,6 +78,7 @@ async def things_of(door: Door, caller: Caller) -> dict[str, str]:
         "agent_id": agent,
         "key_id": (await caller.post("/v1/keys", {"principal": agent})).json()["id"],
         "mandate_id": (await caller.post("/v1/mandates", terms)).json()["id"],
+        "hold_id": await caller.held(),
         "note_id": (await caller.post("/v1/notes", {"customer": "n", "content": "x"})).json()["id"],
         "customer": "credited",
     }
@@ -157,6 +162,8 @@ async def test_a_role_that_is_missing_is_403_everywhere(door: Door) -> None:
         "importNotes": {"notes": [{"customer": "c", "content": "x"}]},
         "createDecision": {"customer": "c", "request": "r", "amount_minor": 1, "currency": "usd"},
         "createPayment": {"kind": "charge", "amount_minor": 1, "currency": "usd", "customer": "c", "purpose": "p"},
+        "createHold": {"amount_minor": 1, "currency": "usd", "customer": "c"},
+        "createHolds": {"holds": [{"amount_minor": 1, "currency": "usd", "customer": "c", "idempotency_key": "k"}]},
         "checkPayment": {"kind": "charge", "amount_minor": 1, "currency": "usd", "customer": "c"},
     }
     async with door.caller(await door.admin_key()) as admin:

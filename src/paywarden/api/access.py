@@ -31,14 +31,23 @@ TheActor = Annotated[Actor, Depends(actor_of)]
 
 async def by_key(request: Request) -> Actor:
     """The principal of the API key. Raises AuthenticationError."""
+    return Actor(await access.authenticate(desk_of(request).pool, _key_of(request)), request.scope[REQUEST_ID])
+
+
+async def by_remembered_key(request: Request) -> Actor:
+    """The same as it is remembered: for flows that make sure of it in their commit. Raises AuthenticationError."""
+    standing = await desk_of(request).standings.of_key(_key_of(request))
+    return Actor(standing.principal, request.scope[REQUEST_ID], standing)
+
+
+def _key_of(request: Request) -> str:
     given = request.headers.getlist("authorization")
     if not given:
         raise AuthenticationError("Send your API key: 'Authorization: Bearer pw_...'.")
     found = _BEARER.fullmatch(given[0]) if len(given) == 1 else None
     if found is None:
         raise AuthenticationError("The Authorization header must be given once, as 'Bearer' and an API key.")
-    desk = desk_of(request)
-    return Actor(await access.authenticate(desk.pool, found.group(1)), request.scope[REQUEST_ID])
+    return found.group(1)
 
 
 async def by_key_or_local(request: Request) -> Actor:

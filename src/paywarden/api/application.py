@@ -7,9 +7,10 @@ from fastapi import FastAPI
 
 from paywarden.api import health, openapi, problems
 from paywarden.api.envelope import Envelope
+from paywarden.api.hot import HotRoutes
 from paywarden.api.metrics import Metrics
 from paywarden.api.quickstart import agents, decisions, knowledge, payments, webhooks
-from paywarden.api.v1 import attestations, authority, credits, facts, ledger, notes, principals, reviews
+from paywarden.api.v1 import attestations, authority, credits, facts, holds, ledger, notes, principals, reviews
 from paywarden.api.v1 import decisions as v1_decisions
 from paywarden.api.v1 import payments as v1_payments
 from paywarden.flow.words import Desk
@@ -21,6 +22,7 @@ _ROUTERS = (
         module.router
         for module in (
             v1_payments,
+            holds,
             facts,
             attestations,
             reviews,
@@ -61,5 +63,6 @@ def build(open_desk: OpenDesk) -> FastAPI:
         app.include_router(router)
     problems.install(app)
     openapi.install(app)
+    app.add_middleware(HotRoutes, routers=_ROUTERS)
     app.add_middleware(Envelope, metrics=metrics)
     return app

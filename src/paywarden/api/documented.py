@@ -70,4 +70,5 @@ def recorded_answers() -> dict[str, dict[str, Any]]:
 READ = problems(400, 401, 403, 404, 503)
 WRITE = problems(400, 401, 403, 404, 409, 413, 415, 503)
 PAY = problems(400, 401, 402, 403, 404, 409, 413, 415, 422, 503)
+HOLD = problems(400, 401, 403, 404, 409, 413, 415, 422, 503)
 EVENT = problems(400, 404, 413, 503)

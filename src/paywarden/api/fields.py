@@ -9,7 +9,7 @@ from uuid import UUID
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
-from paywarden.flow.words import MAX_RESERVATION_SECONDS, MAX_WAIT_SECONDS
+from paywarden.flow.words import MAX_HOLD_SECONDS, MAX_RESERVATION_SECONDS, MAX_WAIT_SECONDS
 from paywarden.kit import ids
 from paywarden.kit.errors import InvalidFieldError, NotFoundError
 from paywarden.kit.money import MAX_AMOUNT_MINOR, exponent
@@ -148,6 +148,12 @@ PrincipalId = Annotated[
     WithJsonSchema({"type": "string", "pattern": "^(agt|per|svc)_[0-7][0-9a-hjkmnp-tv-z]{25}$"}),
 ]
 PaymentKind = Literal["charge", "refund", "payout"]
+HoldSeconds = Annotated[int, Field(strict=True, ge=1, le=MAX_HOLD_SECONDS)]
+"""How long a hold is kept, in seconds."""
+
+MemberKey = Annotated[str, Field(min_length=1, max_length=255, pattern="^[!-~]+$")]
+"""The idempotency key of one member of a batch: visible ASCII, as in the header."""
+
 MandateKind = Literal["charge", "refund", "payout", "gate"]
 
 

@@ -1,10 +1,12 @@
 """The Idempotency-Key header, and the fingerprint that ties a key to one request."""
 
 import re
-from typing import Annotated, Any
+from collections.abc import Sequence
+from typing import Annotated, Any, overload
 
 from fastapi import Depends, Header, Request
 
+from paywarden.api.problems import missing_key
 from paywarden.flow.words import IdempotentRequest
 from paywarden.kit.canonical import digest
 from paywarden.kit.errors import InvalidFieldError
@@ -15,7 +17,8 @@ _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 _SCHEMA: dict[str, Any] = {"minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"}
 
 
-def _checked_key(request: Request) -> str | None:
+def key_of(request: Request) -> str | None:
+    """The key that the request carries, if any. Raises InvalidFieldError."""
     given = request.headers.getlist(_HEADER)
     if not given:
         return None
@@ -24,17 +27,25 @@ def _checked_key(request: Request) -> str | None:
     return given[0]
 
 
-def _optional_key(
+def required_key_of(request: Request) -> str:
+    """The key that the request must carry. Raises IdempotencyKeyMissingError, InvalidFieldError."""
+    key = key_of(request)
+    if key is None:
+        raise missing_key()
+    return key
+
+
+def optional_key(
     request: Request,
     _: Annotated[
         str | None,
         Header(alias=_HEADER, description="The same for each retry of one request.", json_schema_extra=_SCHEMA),
     ] = None,
 ) -> str | None:
-    return _checked_key(request)
+    return key_of(request)
 
 
-def _required_key(
+def required_key(
     request: Request,
     _: Annotated[
         str,
@@ -45,13 +56,19 @@ def _required_key(
         ),
     ],
 ) -> str:
-    key = _checked_key(request)
-    assert key is not None  # noqa: S101  the header is required
-    return key
+    return required_key_of(request)
 
 
-OptionalKey = Annotated[str | None, Depends(_optional_key)]
-RequiredKey = Annotated[str, Depends(_required_key)]
+OptionalKey = Annotated[str | None, Depends(optional_key)]
+RequiredKey = Annotated[str, Depends(required_key)]
+
+
+@overload
+async def keyed(request: Request, key: str) -> IdempotentRequest: ...
+
+
+@overload
+async def keyed(request: Request, key: str | None) -> IdempotentRequest | None: ...
 
 
 async def keyed(request: Request, key: str | None) -> IdempotentRequest | None:
@@ -62,5 +79,9 @@ async def keyed(request: Request, key: str | None) -> IdempotentRequest | None:
     if key is None:
         return None
     query = sorted([name, value] for name, value in request.query_params.multi_items())
-    parts = [request.method, request.url.path, query, await request.json()]
-    return IdempotentRequest(key, digest(parts))
+    return fingerprinted(key, request.method, request.scope["path"], await request.json(), query)
+
+
+def fingerprinted(key: str, method: str, path: str, body: Any, query: Sequence[list[str]] = ()) -> IdempotentRequest:
+    """The key of such a request, wherever it stood."""
+    return IdempotentRequest(key, digest([method, path, list(query), body]))

@@ -11,7 +11,12 @@ APPLIED: Mapping[str, str] = {"Preference-Applied": RESPOND_ASYNC}
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
 
 
-def _responds_async(
+def responds_async_of(request: Request) -> bool:
+    """Whether the caller does not want to wait."""
+    return any(prefers_async(given) for given in request.headers.getlist("prefer"))
+
+
+def responds_async(
     request: Request,
     _: Annotated[
         str | None,
@@ -23,7 +28,7 @@ def _responds_async(
         ),
     ] = None,
 ) -> bool:
-    return any(prefers_async(given) for given in request.headers.getlist("prefer"))
+    return responds_async_of(request)
 
 
 def prefers_async(header: str) -> bool:
@@ -34,4 +39,4 @@ def prefers_async(header: str) -> bool:
     )
 
 
-RespondAsync = Annotated[bool, Depends(_responds_async)]
+RespondAsync = Annotated[bool, Depends(responds_async)]

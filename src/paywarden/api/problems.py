@@ -75,18 +75,16 @@ class Problem(TypedDict):
     candidates: NotRequired[list[str]]
 
 
-def problem(
+def _content(
     request_id: str,
     status: int,
     code: str,
     title: str,
     detail: str,
-    *,
     param: str | None = None,
     extra: Mapping[str, Any] | None = None,
-    headers: Mapping[str, str] | None = None,
-) -> JSONResponse:
-    """A problem as an answer. What ``extra`` says besides never replaces a member of the problem itself."""
+) -> dict[str, Any]:
+    """What ``extra`` says besides never replaces a member of the problem itself."""
     content: dict[str, Any] = {
         **(extra or {}),
         "type": "about:blank",
@@ -96,9 +94,13 @@ def problem(
         "detail": detail,
         "request_id": request_id,
     }
-    if param is not None:
-        content["param"] = param
-    return JSONResponse(content, status, headers=dict(headers or {}), media_type=MEDIA_TYPE)
+    return content if param is None else {**content, "param": param}
+
+
+def content_of(request_id: str, error: PaywardenError) -> dict[str, Any]:
+    """The problem of one of our own errors, for where it is a part of an answer."""
+    extra = {name: value for name, value in error.extra.items() if value is not None}
+    return _content(request_id, error.status, error.code, error.title, error.detail, error.param, extra)
 
 
 def of_error(request_id: str, error: PaywardenError) -> JSONResponse:
@@ -108,17 +110,21 @@ def of_error(request_id: str, error: PaywardenError) -> JSONResponse:
         headers["Retry-After"] = str(error.retry_after_seconds)
     if error.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
-    extra = {name: value for name, value in error.extra.items() if value is not None}
-    return problem(
-        request_id,
-        error.status,
-        error.code,
-        error.title,
-        error.detail,
-        param=error.param,
-        extra=extra,
-        headers=headers,
-    )
+    return JSONResponse(content_of(request_id, error), error.status, headers=headers, media_type=MEDIA_TYPE)
+
+
+def of_own(request_id: str, error: PaywardenError) -> JSONResponse:
+    """The same for an error that nobody has told yet: a failure of ours also goes to the log."""
+    if error.status >= 500 and error.retry_after_seconds is None:
+        _LOG.error("request failed", exc_info=error)
+    return of_error(request_id, error)
+
+
+def of_invalid(found: Sequence[Mapping[str, Any]]) -> PaywardenError:
+    """What pydantic found wrong, as one of our own errors: the missing key before all else, then the first field."""
+    if any(_is_missing_key(each) for each in found):
+        return missing_key()
+    return InvalidFieldError(_param(found[0]), _reason(found[0]))
 
 
 def internal(request_id: str) -> JSONResponse:
@@ -140,23 +146,19 @@ def install(app: FastAPI) -> None:
 
 async def _on_own(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, PaywardenError)  # noqa: S101  registered for it only
-    if error.status >= 500 and error.retry_after_seconds is None:
-        _LOG.error("request failed", exc_info=error)
-    return of_error(request.scope[REQUEST_ID], error)
+    return of_own(request.scope[REQUEST_ID], error)
 
 
 async def _on_invalid(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)  # noqa: S101  registered for it only
-    found = error.errors()
-    if any(_is_missing_key(each) for each in found):
-        return of_error(request.scope[REQUEST_ID], missing_key())
-    return of_error(request.scope[REQUEST_ID], InvalidFieldError(_param(found[0]), _reason(found[0])))
+    return of_error(request.scope[REQUEST_ID], of_invalid(error.errors()))
 
 
 async def _on_http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)  # noqa: S101  registered for it only
     code, title = _WORDS.get(error.status_code, ("http_error", "The request was refused"))
-    return problem(request.scope[REQUEST_ID], error.status_code, code, title, f"{title}.", headers=error.headers)
+    shown = _content(request.scope[REQUEST_ID], error.status_code, code, title, f"{title}.")
+    return JSONResponse(shown, error.status_code, headers=dict(error.headers or {}), media_type=MEDIA_TYPE)
 
 
 def missing_key() -> IdempotencyKeyMissingError:

@@ -5,6 +5,8 @@ from typing import Any, ClassVar
 
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
+from starlette.requests import ClientDisconnect
+from starlette.types import Receive, Scope
 
 from paywarden.api import access, strict_json
 from paywarden.api.problems import BodyTooLargeError, UnsupportedMediaTypeError
@@ -22,20 +24,27 @@ Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 class DoorRequest(Request):
     """A request whose body is bounded and, if it is JSON, parsed without tolerance."""
 
-    def __init__(self, request: Request, limit_bytes: int) -> None:
-        super().__init__(request.scope, request.receive)
+    def __init__(self, scope: Scope, receive: Receive, limit_bytes: int) -> None:
+        super().__init__(scope, receive)
         self._limit_bytes = limit_bytes
 
     async def body(self) -> bytes:
         """The whole body. Raises BodyTooLargeError before more than the limit is kept."""
         if not hasattr(self, "_body"):
             self._refuse_longer(_declared_bytes(self))
-            kept = bytearray()
-            async for chunk in self.stream():
-                kept += chunk
-                self._refuse_longer(len(kept))
-            self._body = bytes(kept)
+            self._body = await self._received()
         return self._body
+
+    async def _received(self) -> bytes:
+        kept = bytearray()
+        while True:
+            message = await self._receive()
+            if message["type"] == "http.disconnect":
+                raise ClientDisconnect
+            kept += message.get("body", b"")
+            self._refuse_longer(len(kept))
+            if not message.get("more_body", False):
+                return bytes(kept)
 
     async def json(self) -> Any:
         """The body as JSON, None when there is no body. Raises InvalidFieldError, UnsupportedMediaTypeError."""
@@ -82,14 +91,19 @@ class DoorRoute(APIRoute):
         takes_body = self.body_field is not None
 
         async def checked(request: Request) -> Response:
-            door = DoorRequest(request, self.limit_bytes)
-            door.scope[access.ACTOR] = await self.admit(door)
-            _check_query(door, names)
-            if door.method != "GET" and not self.raw_body:
-                await _check_body(door, takes_body=takes_body)
+            door = DoorRequest(request.scope, request.receive, self.limit_bytes)
+            await self.check(door, names, takes_body=takes_body)
             return await handle(door)
 
         return checked
+
+    async def check(self, door: DoorRequest, query_names: frozenset[str], *, takes_body: bool) -> None:
+        """Who asks, then the query, then that the body is JSON. Raises PaywardenError."""
+        door.scope[access.ACTOR] = await self.admit(door)
+        if door.scope["query_string"]:
+            _check_query(door, query_names)
+        if door.method != "GET" and not self.raw_body:
+            await _check_body(door, takes_body=takes_body)
 
 
 async def _check_body(request: DoorRequest, *, takes_body: bool) -> None:

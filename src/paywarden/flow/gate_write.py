@@ -13,16 +13,18 @@ from paywarden.flow.authority import Standing
 from paywarden.flow.desk import Actor, Desk
 from paywarden.flow.held import Answer
 from paywarden.kit.errors import (
-    AuthenticationError,
     AuthorityChangedError,
     InternalError,
     NotFoundError,
+    PaymentDeniedError,
     PaywardenError,
 )
+from paywarden.kit.roles import Role
 from paywarden.ledger.intents import Intent, Outcome
 
 SQL = load(__package__)
 _LOG = structlog.get_logger(__name__)
+_TENANT_INACTIVE = "tenant_inactive"
 _TRIES = 4
 
 
@@ -37,17 +39,17 @@ class Planned:
 Plan = Callable[[Standing], Planned]
 
 
-async def write_each(desk: Desk, actor: Actor, plans: Sequence[Plan]) -> list[Answer]:
+async def write_each(desk: Desk, actor: Actor, plans: Sequence[Plan], *roles: Role) -> list[Answer]:
     """Plan on what is remembered of the caller, write, and do again on a fresh look whatever was stale or refused.
 
-    Raises AuthenticationError, OverloadedError.
+    The caller needs one of ``roles``. Raises AuthenticationError when its key has ended, ForbiddenError,
+    PaymentDeniedError while its tenant is suspended, OverloadedError.
     """
     standing = actor.standing or await desk.standings.of_principal(actor.principal)
     answers: dict[int, Answer] = {}
     for _ in range(_TRIES):
-        planned, refused = _planned(
-            standing, {place: plans[place] for place in range(len(plans)) if place not in answers}
-        )
+        left = {place: plans[place] for place in range(len(plans)) if place not in answers}
+        planned, refused = _planned(standing, left, roles)
         if standing is not actor.standing:
             answers |= refused
         answers |= await _written(desk, actor.tenant_id, planned)
@@ -55,7 +57,8 @@ async def write_each(desk: Desk, actor: Actor, plans: Sequence[Plan]) -> list[An
             return [answers[place] for place in range(len(plans))]
         try:
             standing = await desk.standings.again(standing)
-        except AuthenticationError as error:
+            _require(standing, roles)
+        except PaywardenError as error:
             if not answers:
                 raise
             return [answers.get(place, error) for place in range(len(plans))]
@@ -63,7 +66,21 @@ async def write_each(desk: Desk, actor: Actor, plans: Sequence[Plan]) -> list[An
     return [answers.get(place, restless) for place in range(len(plans))]
 
 
-def _planned(standing: Standing, plans: Mapping[int, Plan]) -> tuple[dict[int, Planned], dict[int, PaywardenError]]:
+def _require(standing: Standing, roles: Sequence[Role]) -> None:
+    if not standing.principal.roles.intersection(roles):
+        standing.principal.require(roles[0])
+    if not standing.tenant_active:
+        says = "the whole tenant is suspended; an administrator can activate it again"
+        raise PaymentDeniedError(f"Denied by {_TENANT_INACTIVE}: {says}.", rule=_TENANT_INACTIVE)
+
+
+def _planned(
+    standing: Standing, plans: Mapping[int, Plan], roles: Sequence[Role]
+) -> tuple[dict[int, Planned], dict[int, PaywardenError]]:
+    try:
+        _require(standing, roles)
+    except PaywardenError as error:
+        return {}, dict.fromkeys(plans, error)
     planned: dict[int, Planned] = {}
     refused: dict[int, PaywardenError] = {}
     for place, plan in plans.items():
@@ -97,13 +114,13 @@ OwnedPlan = Callable[[UUID | None, Standing], Planned]
 
 async def change_each(desk: Desk, actor: Actor, hold_ids: Sequence[UUID], plans: Sequence["OwnedPlan"]) -> list[Answer]:
     """The same for holds that are there: the caller's own, and for whoever may settle then anybody's."""
-    answers = await write_each(desk, actor, [partial(plan, None) for plan in plans])
+    answers = await write_each(desk, actor, [partial(plan, None) for plan in plans], "initiate", "settle")
     missing = [place for place, answer in enumerate(answers) if isinstance(answer, NotFoundError)]
     if not missing or "settle" not in actor.principal.roles:
         return answers
     owners = await _owners(desk, actor.tenant_id, [hold_ids[place] for place in missing])
     others = [place for place in missing if hold_ids[place] in owners]
-    told = await write_each(desk, actor, [partial(plans[place], owners[hold_ids[place]]) for place in others])
+    told = await write_each(desk, actor, [partial(plans[place], owners[hold_ids[place]]) for place in others], "settle")
     for place, answer in zip(others, told, strict=True):
         answers[place] = answer
     return answers

@@ -29,7 +29,6 @@ from paywarden.kit.errors import (
     PaymentDeniedError,
 )
 from paywarden.kit.money import Money, check_amount_minor, display
-from paywarden.kit.roles import Role
 from paywarden.kit.text import clean_id
 from paywarden.ledger import chart
 from paywarden.ledger.intents import Gate, Key, Line, Outcome, Post, Reserve, Void
@@ -38,7 +37,6 @@ from paywarden.payments.idempotency import IdempotentRequest
 MAX_HOLD_SECONDS = 30 * 86_400
 DEFAULT_HOLD_SECONDS = 3600
 INSUFFICIENT = "insufficient"
-_TENANT_INACTIVE = "tenant_inactive"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +69,11 @@ class Capture:
 async def create(desk: Desk, actor: Actor, wanted: Sequence[NewHold]) -> list[Answer]:
     """Hold each of these amounts, or say why not; what is refused stores nothing.
 
-    Errors of members: InvalidFieldError, ForbiddenError, PaymentDeniedError (a mandate's rule, a suspended tenant),
-    InsufficientFundsError, IdempotencyKeyReusedError, InternalError. Raises AuthenticationError when the caller's key
-    has ended, and OverloadedError when nobody knows what was written: then the same keys may be sent again.
+    Errors of members: InvalidFieldError, PaymentDeniedError (a mandate's rule), InsufficientFundsError,
+    IdempotencyKeyReusedError, InternalError. Raises AuthenticationError, ForbiddenError and PaymentDeniedError where
+    they are about the caller, and OverloadedError when nobody knows what was written: the same keys may be sent again.
     """
-    return await write_each(desk, actor, [partial(_to_hold, each) for each in wanted])
+    return await write_each(desk, actor, [partial(_to_hold, each) for each in wanted], "initiate")
 
 
 async def capture(desk: Desk, actor: Actor, wanted: Sequence[Capture]) -> list[Answer]:
@@ -98,10 +96,9 @@ async def release(desk: Desk, actor: Actor, hold_ids: Sequence[UUID]) -> list[An
 
 
 def _to_hold(wanted: NewHold, standing: Standing) -> Planned:
-    """Raises what refuses it: the caller's role, its tenant's kill switch, a field, a mandate's rule."""
+    """Raises InvalidFieldError, PaymentDeniedError."""
     _check(wanted)
     principal = standing.principal
-    _require_acting(standing, "initiate")
     drawn = None if wanted.mandate_id is None else _drawn(standing, wanted, wanted.mandate_id)
     gate = Gate(principal.id, wanted.currency, wanted.customer_id, wanted.mandate_id, wanted.feature)
     intent = Reserve(
@@ -129,15 +126,6 @@ def _check(wanted: NewHold) -> None:
             clean_id(value, param)
     if not 1 <= wanted.expires_in_seconds <= MAX_HOLD_SECONDS:
         raise InvalidFieldError("expires_in", f"must be 1 to {MAX_HOLD_SECONDS} seconds")
-
-
-def _require_acting(standing: Standing, *roles: Role) -> None:
-    """Raises ForbiddenError without one of these roles, PaymentDeniedError while the whole tenant is suspended."""
-    if not standing.principal.roles.intersection(roles):
-        standing.principal.require(roles[0])
-    if not standing.tenant_active:
-        says = "the whole tenant is suspended; an administrator can activate it again"
-        raise PaymentDeniedError(f"Denied by {_TENANT_INACTIVE}: {says}.", rule=_TENANT_INACTIVE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +181,6 @@ def _what_is_short(wanted: NewHold, drawn: _Drawn | None, outcome: Outcome) -> s
 def _to_capture(wanted: Capture, owner_id: UUID | None, standing: Standing) -> Planned:
     check_amount_minor(wanted.amount_minor)
     principal = standing.principal
-    _require_acting(standing, *(("initiate", "settle") if owner_id is None else ("settle",)))
     intent = Post(
         wanted.hold_id,
         None,
@@ -222,7 +209,6 @@ def _was_captured(wanted: Capture, outcome: Outcome) -> Answer:
 
 def _to_release(hold_id: UUID, owner_id: UUID | None, standing: Standing) -> Planned:
     principal = standing.principal
-    _require_acting(standing, *(("initiate", "settle") if owner_id is None else ("settle",)))
     intent = Void(hold_id, authority=standing.authority(), of_principal_id=owner_id or principal.id)
     return Planned(intent, _was_released)
 

@@ -1,0 +1,141 @@
+"""Routes that are asked thousands of times a second: read and answered without the framework's machinery.
+
+A ``HotRoute`` is declared like every other route, so the OpenAPI document, the types of its fields and every check are
+the same. Its signature is read once, when it is made; at a request nothing is left but to read what it names. The
+caller's key is looked up in what is remembered of it (flow/authority.py), so an endpoint must hand its ``actor`` to a
+flow that compares the tenant's count of authority changes in the commit: ``hold.create`` does, ``access`` does not.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+import structlog
+from fastapi import Request, Response
+from fastapi.routing import APIRouter
+from pydantic import BaseModel, ValidationError
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from paywarden.api import access, idempotency, preferences, problems
+from paywarden.api.requests import DoorRequest, Handler, KeyRoute
+from paywarden.flow.words import Actor
+from paywarden.kit.errors import InvalidFieldError, PaywardenError
+
+_LOG = structlog.get_logger(__name__)
+_Reader = Callable[[Request], Any]
+# How a parameter of an endpoint is read; what is not here, a hot route does not offer.
+_READERS: Mapping[Callable[..., Any], _Reader] = {
+    access.desk_of: access.desk_of,
+    access.actor_of: access.actor_of,
+    idempotency.required_key: idempotency.required_key_of,
+    idempotency.optional_key: idempotency.key_of,
+    preferences.responds_async: preferences.responds_async_of,
+}
+_encode = msgspec.json.Encoder().encode
+
+
+class JsonAnswer(Response):
+    """An answer of JSON without the general class's care for what it cannot be."""
+
+    def __init__(self, content: Any, status_code: int = 200, headers: Mapping[str, str] | None = None) -> None:
+        self.status_code = status_code
+        self.background = None
+        self.body = _encode(content)
+        self.raw_headers = [
+            (b"content-length", b"%d" % len(self.body)),
+            (b"content-type", b"application/json"),
+            *((name.lower().encode(), value.encode()) for name, value in (headers or {}).items()),
+        ]
+
+
+class HotRoute(KeyRoute):
+    """For holders of an API key, who are many and in a hurry."""
+
+    async def admit(self, request: Request) -> Actor | None:
+        """The principal of the key as it is remembered."""
+        return await access.by_remembered_key(request)
+
+    def get_route_handler(self) -> Handler:
+        """What FastAPI would do for this signature, and no more."""
+        readers = self._readers()
+        body_name, model = self._body()
+        endpoint = self.endpoint
+
+        async def answer(request: Request) -> Response:
+            door = DoorRequest(request.scope, request.receive, self.limit_bytes)
+            await self.check(door, frozenset(), takes_body=model is not None)
+            values = {name: read(door) for name, read in readers}
+            if model is not None:
+                values[body_name] = _valid(model, await door.json())
+            return await endpoint(**values)  # type: ignore[no-any-return]
+
+        return answer
+
+    def _readers(self) -> Sequence[tuple[str, _Reader]]:
+        dependant = self.dependant
+        if dependant.query_params or dependant.header_params or dependant.cookie_params:
+            raise TypeError(f"{self.path}: a hot route takes neither queries nor headers of its own")
+        readers = [(each.name, _READERS[each.call]) for each in dependant.dependencies if each.name and each.call]
+        readers += [(each.name, _path_reader(each.alias)) for each in dependant.path_params]
+        if dependant.request_param_name is not None:
+            readers.append((dependant.request_param_name, lambda request: request))
+        return readers
+
+    def _body(self) -> tuple[str, type[BaseModel] | None]:
+        fields = self.dependant.body_params
+        if not fields:
+            return "", None
+        model = fields[0].field_info.annotation
+        if len(fields) > 1 or not isinstance(model, type) or not issubclass(model, BaseModel):
+            raise TypeError(f"{self.path}: the body of a hot route is one model")
+        return fields[0].name, model
+
+
+class HotRoutes:
+    """ASGI middleware that answers hot routes and hands everything else on."""
+
+    def __init__(self, app: ASGIApp, routers: Sequence[APIRouter]) -> None:
+        self._app = app
+        hot = [route for router in routers for route in router.routes if isinstance(route, HotRoute)]
+        answering = [(route, route.get_route_handler()) for route in hot]
+        self._by_path = {route.path: (route, answer) for route, answer in answering if not route.param_convertors}
+        self._by_form = [(route.path_regex, route, answer) for route, answer in answering if route.param_convertors]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer, or pass on what is no hot route or not asked by its method."""
+        found = self._find(scope) if scope["type"] == "http" else None
+        if found is None:
+            await self._app(scope, receive, send)
+            return
+        route, answer = found
+        scope["route"] = route
+        try:
+            response = await answer(Request(scope, receive))
+        except PaywardenError as error:
+            response = problems.of_own(scope[problems.REQUEST_ID], error)
+        await response(scope, receive, send)
+
+    def _find(self, scope: Scope) -> tuple[HotRoute, Handler] | None:
+        path = scope["path"]
+        found = self._by_path.get(path)
+        if found is None:
+            for form, route, answer in self._by_form:
+                if match := form.match(path):
+                    scope["path_params"] = match.groupdict()
+                    found = route, answer
+                    break
+        return found if found is not None and scope["method"] in (found[0].methods or ()) else None
+
+
+def _path_reader(name: str) -> _Reader:
+    return lambda request: request.path_params[name]
+
+
+def _valid(model: type[BaseModel], value: Any) -> BaseModel:
+    """Raises InvalidFieldError that names the first field that is wrong."""
+    if value is None:
+        raise InvalidFieldError("body", "is required")
+    try:
+        return model.__pydantic_validator__.validate_python(value)  # type: ignore[no-any-return]
+    except ValidationError as error:
+        raise problems.of_invalid([{**found, "loc": ("body", *found["loc"])} for found in error.errors()]) from None

@@ -1,6 +1,7 @@
 """What a case is: something prepared once, measured every round, and proven at the end."""
 
 import secrets
+from collections.abc import Mapping
 from typing import Protocol
 
 from bench.figures import Sample
@@ -32,9 +33,20 @@ class ServiceCase:
     rate = True
     service: Service
 
-    def press(self, script: str, seconds: int, connections: int = 64, **told: str) -> Reading:
-        """Load the service with a script of ``load/``."""
-        return press(self.service.url, Load(script, self.told() | told, connections), seconds)
+    def press(
+        self,
+        script: str,
+        seconds: int,
+        connections: int = 64,
+        told: Mapping[str, str] | None = None,
+        *,
+        until_quiet: bool = True,
+    ) -> Reading:
+        """Load the service with a script of ``load/``; ``until_quiet``: also what was in flight at its end is done."""
+        reading = press(self.service.url, Load(script, {**self.told(), **(told or {})}, connections), seconds)
+        if until_quiet:
+            self.service.await_quiet()
+        return reading
 
     def told(self) -> dict[str, str]:
         """What every script is told: the administrator's key, and a prefix that nobody used."""

@@ -38,7 +38,7 @@ class Holds(ServiceCase):
 
     def load(self, seconds: int) -> Reading:
         """What the clients do."""
-        return self.press("holds", seconds, _CONNECTIONS, BENCH_CUSTOMERS=str(_CUSTOMERS))
+        return self.press("holds", seconds, _CONNECTIONS, {"BENCH_CUSTOMERS": str(_CUSTOMERS)})
 
     def _held(self) -> int:
         return number(self.service.superuser_url, _HOLDS)
@@ -54,7 +54,7 @@ class HoldsOfManyTenants(Holds):
 
     def load(self, seconds: int) -> Reading:
         told = {"BENCH_CUSTOMERS": str(_CUSTOMERS_OF_EACH), "BENCH_FILE": str(self._keys)}
-        return self.press("holds", seconds, _CONNECTIONS, **told)
+        return self.press("holds", seconds, _CONNECTIONS, told)
 
 
 class HoldsOnFull(Holds):
@@ -73,7 +73,7 @@ class HoldsCaptured(ServiceCase):
     def measure(self, seconds: int) -> Sample:
         held, captured = self._count(_HOLDS), self._count(_CAPTURED)
         told = {"BENCH_CUSTOMERS": str(_CUSTOMERS), "BENCH_COUNTERS": "holds captures"}
-        reading = self.press("holds_captured", seconds, _CONNECTIONS, **told)
+        reading = self.press("holds_captured", seconds, _CONNECTIONS, told)
         counted = reading.counted
         broken = [
             Tally("holds", counted["holds"], self._count(_HOLDS) - held, _CONNECTIONS).broken(),
@@ -97,7 +97,7 @@ class HoldBatches(ServiceCase):
 
     def measure(self, seconds: int) -> Sample:
         before = number(self.service.superuser_url, _HOLDS)
-        reading = self.press("holds_batch", seconds, _BATCH_CONNECTIONS, BENCH_CUSTOMERS=str(self.customers))
+        reading = self.press("holds_batch", seconds, _BATCH_CONNECTIONS, {"BENCH_CUSTOMERS": str(self.customers)})
         stored = number(self.service.superuser_url, _HOLDS) - before
         tally = Tally("holds", reading.acknowledged * _BATCH, stored, _BATCH_CONNECTIONS * _BATCH)
         broken = tuple(filter(None, [tally.broken(), *reading.broken()]))

@@ -43,6 +43,6 @@ class ListFilter(ServiceCase):
         self.service = many_payments(world)
 
     def measure(self, seconds: int) -> Sample:
-        reading = self.press("get", seconds, _CONNECTIONS, BENCH_PATHS=" ".join(_PATHS))
+        reading = self.press("get", seconds, _CONNECTIONS, {"BENCH_PATHS": " ".join(_PATHS)})
         extra = {"p95_ms": reading.p95_ms, **self.memory()}
         return Sample(reading.rate, reading.p50_ms, reading.p99_ms, reading.broken(), extra)

@@ -36,6 +36,15 @@ def family(pid: int) -> list[int]:
         return []
 
 
+def cpu_seconds(pid: int) -> float:
+    """What a process has used of the processors, 0 when it is gone."""
+    try:
+        used = psutil.Process(pid).cpu_times()
+    except psutil.NoSuchProcess:
+        return 0.0
+    return float(used.user + used.system)
+
+
 def pss_mib(pids: Iterable[int]) -> float:
     """The proportional set size of processes: shared pages count once, split among those who share them."""
     return sum(_pss_bytes(pid) for pid in pids) / _MIB

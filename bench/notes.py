@@ -43,7 +43,7 @@ class NoteInsert(ServiceCase):
 
     def measure(self, seconds: int) -> Sample:
         before = number(self.service.superuser_url, _COUNT)
-        reading = self.press("notes", seconds, connections=16)
+        reading = self.press("notes", seconds, 16)
         stored = number(self.service.superuser_url, _COUNT) - before
         tally = Tally("notes", reading.acknowledged, stored, 16)
         broken = tuple(filter(None, [tally.broken()])) + reading.broken()
@@ -57,7 +57,7 @@ class SearchCustomer(ServiceCase):
         self.service = many_notes(world)
 
     def measure(self, seconds: int) -> Sample:
-        reading = self.press("search", seconds, connections=1, BENCH_CUSTOMER=BIG_CUSTOMER)
+        reading = self.press("search", seconds, 1, {"BENCH_CUSTOMER": BIG_CUSTOMER})
         extra = {"p95_ms": reading.p95_ms, **self.memory()}
         return Sample(reading.rate, reading.p50_ms, reading.p99_ms, reading.broken(), extra)
 

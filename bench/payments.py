@@ -100,7 +100,7 @@ class AdvisedPayments(ServiceCase):
         self._write_invoices(run, count)
         before = number(self.service.superuser_url, _ADVISED)
         told = {"BENCH_INVOICES": run, "BENCH_COUNT": str(count)}
-        reading = self.press("invoices", seconds, _ADVISED_CONNECTIONS, **told)
+        reading = self.press("invoices", seconds, _ADVISED_CONNECTIONS, told)
         paid = number(self.service.superuser_url, _ADVISED) - before
         tally = Tally("advised payments", min(reading.acknowledged, count), paid, _ADVISED_CONNECTIONS)
         broken = tuple(filter(None, [tally.broken(), *reading.broken()]))

@@ -11,13 +11,21 @@ from signal import SIGKILL
 
 import httpx
 
-from bench.machine import BenchError, family, free_port, neutral_environment, pss_mib
-from bench.server import Server
+from bench.machine import BenchError, cpu_seconds, family, free_port, neutral_environment, pss_mib
+from bench.server import Server, number
 from paywarden.kit.children import ended_with_parent
 
 _COMMAND = [sys.executable, "-P", "-m", "paywarden.app"]
 _START_SECONDS = 60.0
 _STOP_SECONDS = 30.0
+_QUIET_SECONDS = 60
+_GLANCE_SECONDS = 0.25
+# Of one core; a worker that finds nothing to do looks five times a second.
+_RESTING_SHARE = 0.2
+_RUNNING = """
+    select count(*) from pg_stat_activity
+    where datname = current_database() and state <> 'idle' and pid <> pg_backend_pid()
+      and backend_type = 'client backend'"""
 WEBHOOK_SECRET = "only-for-the-bench"  # noqa: S105 - of a database that lives as long as the run
 
 
@@ -113,6 +121,22 @@ class Service:
         """The memory of our own processes."""
         running = [each for each in (self._api, self._worker) if each is not None]
         return pss_mib(pid for each in running for pid in family(each.pid))
+
+    def await_quiet(self) -> None:
+        """Wait until what a generator left in flight is at its end: our processes rest, and no statement runs."""
+        deadline = time.monotonic() + _QUIET_SECONDS
+        before = self._cpu_seconds()
+        while time.monotonic() < deadline:
+            time.sleep(_GLANCE_SECONDS)
+            now = self._cpu_seconds()
+            if now - before < _GLANCE_SECONDS * _RESTING_SHARE and not number(self.superuser_url, _RUNNING):
+                return
+            before = now
+        raise BenchError(f"the service was still busy {_QUIET_SECONDS} s after the load")
+
+    def _cpu_seconds(self) -> float:
+        running = [each for each in (self._api, self._worker) if each is not None]
+        return sum(cpu_seconds(pid) for each in running for pid in family(each.pid))
 
     def broken_invariants(self) -> list[str]:
         """What ``paywarden invariants`` finds, a sentence for each broken rule."""

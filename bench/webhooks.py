@@ -41,8 +41,10 @@ class AppliedWebhooks(ServiceCase):
         self.service.start_worker()
         file = self._events(seconds * _EVENTS_A_SECOND)
         succeeded, since = self._succeeded(), rows(self.service.superuser_url, "select now() as now")[0]["now"]
-        reading = self.press("events", seconds, _CONNECTIONS, BENCH_FILE=str(file), BENCH_COUNTERS="repeats")
+        told = {"BENCH_FILE": str(file), "BENCH_COUNTERS": "repeats"}
+        reading = self.press("events", seconds, _CONNECTIONS, told, until_quiet=False)
         memory, backlog_seconds = self.memory(), self._await_backlog()
+        self.service.await_quiet()
         self.service.stop_worker()
         done = self._done(since)
         fresh = reading.acknowledged - reading.counted["repeats"]

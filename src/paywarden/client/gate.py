@@ -11,9 +11,11 @@ from typing import Any, Self
 
 from paywarden.client import calls, objects
 from paywarden.client.conversation import Conversation
-from paywarden.client.errors import PaywardenClientError
+from paywarden.client.errors import PaywardenClientError, PaywardenUsageError
 from paywarden.client.usage import checked_idempotency_key
 from paywarden.kit import ids
+
+_MOST_ROOT_CHARACTERS = 230
 
 
 class HoldStory:
@@ -30,7 +32,7 @@ class HoldStory:
     ) -> None:
         self._wanted: dict[str, Any] = {"amount_minor": amount_minor, "currency": currency, "customer": customer}
         self._wanted |= options
-        self._key = f"pw-{ids.new_uuid()}" if idempotency_key is None else checked_idempotency_key(idempotency_key)
+        self._key = f"pw-{ids.new_uuid()}" if idempotency_key is None else _checked_root(idempotency_key)
         self._captures = 0
         self.attempt = 1
         self.hold: objects.Hold | None = None
@@ -56,9 +58,7 @@ class HoldStory:
             return self.opened
         self._captures += 1
         key = f"{self._attempt_key()}.capture-{self._captures}"
-        self.hold = yield from calls.capture_hold(
-            self.opened["id"], amount_minor, final=final, idempotency_key=checked_idempotency_key(key)
-        )
+        self.hold = yield from calls.capture_hold(self.opened["id"], amount_minor, final=final, idempotency_key=key)
         return self.hold
 
     def extend(self, expires_in_seconds: int) -> Conversation[objects.Hold]:
@@ -78,7 +78,15 @@ class HoldStory:
             error.add_note(f"{self.opened['id']} could not be released and will expire by itself: {failed.detail}")
 
     def _attempt_key(self) -> str:
-        return self._key if self.attempt == 1 else checked_idempotency_key(f"{self._key}.{self.attempt}")
+        return self._key if self.attempt == 1 else f"{self._key}.{self.attempt}"
+
+
+def _checked_root(key: str) -> str:
+    """The same key, with room for what is made from it."""
+    if len(key) > _MOST_ROOT_CHARACTERS:
+        problem = f"must have at most {_MOST_ROOT_CHARACTERS} characters here, because other keys are made from it"
+        raise PaywardenUsageError("idempotency_key", problem)
+    return checked_idempotency_key(key)
 
 
 class Gate:

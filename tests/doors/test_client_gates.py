@@ -105,6 +105,18 @@ def test_what_an_earlier_attempt_captured_is_not_captured_again(run: Run) -> Non
     assert sent(service) == [("/v1/holds", "job-7")]
 
 
+@pytest.mark.parametrize("code", ["idempotency_key_reused", "state_conflict"])
+def test_what_another_attempt_captures_meanwhile_is_billed_once(run: Run, code: str) -> None:
+    status = 422 if code == "idempotency_key_reused" else 409
+    with scripted(Say(201, HOLD), problem(status, code), Say(200, CAPTURED)) as service:
+        assert run(service.url, lambda hold: hold.capture(999), "job-7") == CAPTURED
+    assert [path for path, _ in sent(service)] == ["/v1/holds", "/v1/holds/hold_1/capture", "/v1/holds/hold_1"]
+    lost = scripted(Say(201, HOLD), problem(status, code), Say(200, RELEASED))
+    with lost as service, pytest.raises(PaywardenApiError) as refused:
+        run(service.url, lambda hold: hold.capture(999), "job-7")
+    assert refused.value.code == code
+
+
 def test_after_attempts_that_gave_back_another_hold_is_made(run: Run) -> None:
     fresh = {**HOLD, "id": "hold_3"}
     captured = {**CAPTURED, "id": "hold_3"}

@@ -11,11 +11,13 @@ from typing import Any, Self
 
 from paywarden.client import calls, objects
 from paywarden.client.conversation import Conversation
-from paywarden.client.errors import PaywardenClientError, PaywardenUsageError
+from paywarden.client.errors import PaywardenApiError, PaywardenClientError, PaywardenUsageError
 from paywarden.client.usage import checked_idempotency_key
 from paywarden.kit import ids
 
 _MOST_ROOT_CHARACTERS = 230
+# How a capture is refused when another attempt at the same work was there first.
+_TAKEN_BY_ANOTHER = frozenset({"idempotency_key_reused", "state_conflict"})
 
 
 class HoldStory:
@@ -53,13 +55,22 @@ class HoldStory:
         self.billed = self.hold["status"] != "pending" and self.hold["captured_minor"] > 0
 
     def capture(self, amount_minor: int, *, final: bool) -> Conversation[objects.Hold]:
-        """Take what it cost; what an earlier attempt has captured for good is left as it is."""
+        """Take what it cost; what another attempt has captured for good is left as it is."""
         if self.billed:
             return self.opened
         self._captures += 1
         key = f"{self._attempt_key()}.capture-{self._captures}"
-        self.hold = yield from calls.capture_hold(self.opened["id"], amount_minor, final=final, idempotency_key=key)
-        return self.hold
+        hold = self.opened["id"]
+        try:
+            self.hold = yield from calls.capture_hold(hold, amount_minor, final=final, idempotency_key=key)
+        except PaywardenApiError as refused:
+            if refused.code not in _TAKEN_BY_ANOTHER:
+                raise
+            self.hold = yield from calls.get_hold(hold)
+            if self.hold["status"] != "captured":
+                raise
+            self.billed = True
+        return self.opened
 
     def extend(self, expires_in_seconds: int) -> Conversation[objects.Hold]:
         """More time, counted from now."""

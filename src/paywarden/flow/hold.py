@@ -236,9 +236,7 @@ def _was_released(outcome: Outcome) -> Answer:
 
 
 def _to_extend(hold_id: UUID, expires_in_seconds: int, owner_id: UUID | None, standing: Standing) -> Planned:
-    principal = standing.principal
-    _require_acting(standing, *(("initiate", "settle") if owner_id is None else ("settle",)))
-    intent = Extend(hold_id, expires_in_seconds, standing.authority(), owner_id or principal.id)
+    intent = Extend(hold_id, expires_in_seconds, standing.authority(), owner_id or standing.principal.id)
     return Planned(intent, _was_extended)
 
 

@@ -196,6 +196,15 @@ class World:
             await provider_event.apply(self.stage.desk, self.stage.agent.tenant_id, inbox_id)
         return inbox_id
 
+    def checks(self, payment: Payment | None = None) -> list[dict[str, Any]]:
+        """What the rules found, of this payment or at all, in their order."""
+        rows = self.sql(
+            "select payment_id, decision_id, found.* from paywarden.checks,"
+            " rows from (jsonb_to_recordset(findings) as (rule text, result text, detail text))"
+            " with ordinality as found (rule, result, detail, place) order by id, place"
+        )
+        return [row for row in rows if payment is None or row["payment_id"] == payment.id]
+
     def inbox(self) -> list[str]:
         rows = self.sql("select status from paywarden.webhook_inbox order by id")
         return [row["status"] for row in rows]

@@ -39,7 +39,7 @@ async def decided(world: World, customer: str, charge: Payment, text: str) -> tu
     """All that guard made of a request, without the ids that differ anyhow."""
     wanted = Ask("refund", 900, "usd", original_payment_id=charge.id, request_text=text)
     payment = (await world.stage.ask(wanted)).payment
-    found = world.sql("select rule, result, detail from paywarden.checks where payment_id = %s order by id", payment.id)
+    found = world.checks(payment)
     return (
         payment.status if payment.oversight is None else "went out",
         payment.oversight,
@@ -90,8 +90,7 @@ async def a_yes_to(world: World, trust: Any, said: str) -> tuple[Payment, list[s
     await world.note("poisoned", said, trust=trust)
     world.stage.desk = replace(world.stage.desk, adviser=CitesEverything())
     payment = (await world.stage.ask(world.refund_of(charge, 900, "as agreed"))).payment
-    found = world.sql("select rule from paywarden.checks where payment_id = %s and result = 'fail'", payment.id)
-    return payment, [row["rule"] for row in found]
+    return payment, [row["rule"] for row in world.checks(payment) if row["result"] == "fail"]
 
 
 @pytest.mark.parametrize("trust", ["customer", "external"])

@@ -77,7 +77,7 @@ async def test_no_number_of_calls_at_once_costs_more_than_the_budget(world: Worl
         await ask(world, 12)
     assert COST * 10 < adviser.spent <= BUDGET_USD * 1_000_000
     assert used(world) == adviser.spent
-    refused = world.sql("select * from paywarden.checks where detail like 'adviser_budget:%%'")
+    refused = [row for row in world.checks() if row["detail"].startswith("adviser_budget:")]
     assert len(refused) == 48 - len(adviser.asked)
     await world.advance(86_400)
     (view,) = await ask(world, 1)
@@ -105,8 +105,8 @@ async def test_without_money_for_advice_the_rules_still_look_and_a_person_decide
     world.stage.desk = world.stage.with_settings(adviser_budget_usd=Decimal(0)).desk
     payment = (await world.stage.ask(world.refund_of(charge, 900))).payment
     assert (payment.status, adviser.asked) == (Status.IN_REVIEW, [])
-    told = world.sql("select * from paywarden.checks where payment_id = %s", payment.id)
-    assert {"mandate_payment_limit", "policy.review", "adviser_answered"} <= {row["rule"] for row in told}
+    told = {row["rule"] for row in world.checks(payment)}
+    assert {"mandate_payment_limit", "policy.review", "adviser_answered"} <= told
 
 
 async def test_an_agent_that_always_answers_and_is_never_understood_ends_at_a_person(world: World) -> None:

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+import rfc8785
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -29,6 +30,22 @@ def test_the_order_of_keys_does_not_matter_and_the_value_comes_back(value: Any) 
     shuffled = json.loads(json.dumps(value), object_pairs_hook=lambda pairs: dict(reversed(pairs)))
     assert canonical_json(shuffled) == canonical_json(value)
     assert loads_strict(canonical_json(value)) == value
+
+
+@given(
+    st.recursive(
+        st.one_of(SCALARS, st.floats(-1e9, 1e9)),
+        lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=3), inner, max_size=4)),
+    )
+)
+def test_the_bytes_are_those_of_the_reference(value: Any) -> None:
+    try:
+        expected = rfc8785.dumps(value)
+    except (rfc8785.CanonicalizationError, UnicodeEncodeError):
+        with pytest.raises(InvalidFieldError):
+            canonical_json(value)
+    else:
+        assert canonical_json(value) == expected
 
 
 @given(VALUES, VALUES)

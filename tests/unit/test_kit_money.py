@@ -3,8 +3,10 @@
 from decimal import Decimal
 
 import pytest
-from hypothesis import given
+from babel.numbers import format_currency
+from hypothesis import assume, given
 from hypothesis import strategies as st
+from iso4217 import Currency
 
 from paywarden.kit.errors import InvalidFieldError
 from paywarden.kit.money import MAX_AMOUNT_MINOR, Money, asset, check_amount_minor, display, exponent
@@ -54,6 +56,19 @@ def test_a_hostile_currency_is_refused_by_name(currency: str) -> None:
     with pytest.raises(InvalidFieldError) as refused:
         Money(100, currency)
     assert refused.value.param == "currency"
+
+
+CURRENCIES = sorted(code for code in (each.code.lower() for each in Currency) if code not in HOSTILE_CURRENCIES)
+
+
+@given(st.integers(-(10**18), 10**18), st.sampled_from(CURRENCIES))
+def test_an_amount_is_displayed_as_the_locale_writes_it(amount: int, currency: str) -> None:
+    try:
+        digits = exponent(currency)
+    except InvalidFieldError:
+        assume(False)
+    value = Decimal(amount).scaleb(-digits)
+    assert display(amount, currency) == format_currency(value, currency.upper(), locale="en_US")
 
 
 @given(st.integers(-(10**18), 10**18), st.sampled_from(["jpy", "usd", "kwd"]))

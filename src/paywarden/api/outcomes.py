@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from starlette.responses import JSONResponse
+from starlette.responses import Response
 
 from paywarden.api import preferences
+from paywarden.api.hot import JsonAnswer
 from paywarden.api.idempotency import REPLAYED
 from paywarden.flow.words import INSUFFICIENT, Payment
 from paywarden.kit.errors import InsufficientFundsError, PaymentDeclinedError, PaymentDeniedError
@@ -37,10 +38,10 @@ def refuse_unhappy(payment: Payment) -> None:
 
 def answer(
     shown: Mapping[str, Any], payment: Payment, *, taken: int, replayed: bool = False, early: bool = False
-) -> JSONResponse:
+) -> Response:
     """The payment as ``shown`` with the status of its state: ``taken``, or 202 while it waits for somebody.
 
     202 also for an answer that came ``early``, before what the service does next, because its caller preferred that.
     """
     headers = {**({REPLAYED: "true"} if replayed else {}), **(preferences.APPLIED if early else {})}
-    return JSONResponse(shown, 202 if early or waits(payment) else taken, headers=headers)
+    return JsonAnswer(shown, 202 if early or waits(payment) else taken, headers=headers)

@@ -40,11 +40,13 @@ async def record(
 
 @dataclass(frozen=True, slots=True)
 class Happened:
-    """One event about (kind, id) that no principal and no request brought about."""
+    """One of several events, about (kind, id), and who brought it about in which request, if anybody did."""
 
     event_type: str
     subject: tuple[str, UUID]
     data: dict[str, Any]
+    principal_id: UUID | None = None
+    request_id: str | None = None
 
 
 async def record_all(connection: Connection, happened: Sequence[Happened]) -> None:
@@ -54,6 +56,8 @@ async def record_all(connection: Connection, happened: Sequence[Happened]) -> No
         "types": [each.event_type for each in happened],
         "subject_kinds": [each.subject[0] for each in happened],
         "subject_ids": [each.subject[1] for each in happened],
+        "principal_ids": [each.principal_id for each in happened],
+        "request_ids": [each.request_id for each in happened],
         "data": [json.dumps(each.data) for each in happened],
     }
     await connection.execute(SQL.insert_events, values)

@@ -9,7 +9,6 @@ from paywarden.cli import (
     demonstrate,
     diagnose,
     discrepancies,
-    holds,
     keys,
     ledger,
     mandates,
@@ -43,7 +42,6 @@ def build() -> typer.Typer:
     app.add_typer(policies.app, name="policy")
     app.add_typer(memory.app, name="memory")
     app.add_typer(credits.app, name="credit")
-    app.add_typer(holds.app, name="hold")
     app.add_typer(ledger.app, name="ledger")
     ledger.add_reconcile(app)
     app.add_typer(discrepancies.app, name="discrepancy")

@@ -15,12 +15,15 @@ from unnest(%(note_ids)s::uuid[], %(content_sha256s)s::bytea[], %(scores)s::doub
     %(cited)s::boolean[]) as note (id, content_sha256, score, trust, cited);
 
 -- name: insert_checks
--- What every rule found, of a payment, a decision, or both.
-insert into paywarden.checks (tenant_id, id, payment_id, decision_id, rule, result, detail, policy_version)
-select (select paywarden.tenant()), found.id, %(payment_id)s, %(decision_id)s, found.rule, found.result, found.detail,
-    %(policy_version)s
-from unnest(%(ids)s::uuid[], %(rules)s::text[], %(results)s::text[], %(details)s::text[])
-    as found (id, rule, result, detail);
+-- What every rule found at one look, of a payment, a decision, or both.
+insert into paywarden.checks (tenant_id, id, payment_id, decision_id, findings, policy_version)
+values ((select paywarden.tenant()), %(id)s, %(payment_id)s, %(decision_id)s, %(findings)s, %(policy_version)s);
+
+-- name: insert_checks_of_payments
+-- What the rules found of many payments.
+insert into paywarden.checks (tenant_id, id, payment_id, findings, policy_version)
+select (select paywarden.tenant()), id, payment_id, findings, policy_version
+from jsonb_to_recordset(%(checks)s::jsonb) as looked (id uuid, payment_id uuid, findings jsonb, policy_version text);
 
 -- name: decision_by_id
 -- One decision, without its evidence and checks.
@@ -44,17 +47,21 @@ order by score desc, note_id;
 
 -- name: checks_of_decision
 -- What the rules found of a decision, in the order they looked.
-select id, payment_id, decision_id, rule, result, detail, policy_version, created_at
-from paywarden.checks
-where tenant_id = (select paywarden.tenant()) and decision_id = %(decision_id)s
-order by id;
+select looked.id, looked.payment_id, looked.decision_id, found.finding ->> 'rule' as rule,
+    found.finding ->> 'result' as result, found.finding ->> 'detail' as detail, looked.policy_version, looked.created_at
+from paywarden.checks as looked
+cross join jsonb_array_elements(looked.findings) with ordinality as found (finding, place)
+where looked.tenant_id = (select paywarden.tenant()) and looked.decision_id = %(decision_id)s
+order by looked.id, found.place;
 
 -- name: checks_of_payment
 -- What the rules found of a payment, in the order they looked.
-select id, payment_id, decision_id, rule, result, detail, policy_version, created_at
-from paywarden.checks
-where tenant_id = (select paywarden.tenant()) and payment_id = %(payment_id)s
-order by id;
+select looked.id, looked.payment_id, looked.decision_id, found.finding ->> 'rule' as rule,
+    found.finding ->> 'result' as result, found.finding ->> 'detail' as detail, looked.policy_version, looked.created_at
+from paywarden.checks as looked
+cross join jsonb_array_elements(looked.findings) with ordinality as found (finding, place)
+where looked.tenant_id = (select paywarden.tenant()) and looked.payment_id = %(payment_id)s
+order by looked.id, found.place;
 
 -- name: open_adviser_day
 -- The row of today's adviser budget, if there is none yet.

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from psycopg import AsyncConnection
+from psycopg.types.json import Jsonb
 
 from paywarden.db.sql import load
 from paywarden.decisions.advice import Snapshot
@@ -73,16 +74,34 @@ async def save_checks(
     policy_version: str | None = None,
 ) -> None:
     """Store what rules found of a payment, of a decision, or of both; one of the two must be named."""
+    if not checks:
+        return
     values = {
+        "id": ids.new_uuid(),
         "payment_id": payment_id,
         "decision_id": decision_id,
         "policy_version": policy_version,
-        "ids": [ids.new_uuid() for _ in checks],
-        "rules": [check.rule for check in checks],
-        "results": [check.result for check in checks],
-        "details": [_storable(check.detail) for check in checks],
+        "findings": Jsonb(_findings(checks)),
     }
     await connection.execute(SQL.insert_checks, values)
+
+
+async def save_checks_of_payments(connection: Connection, checks: Sequence[tuple[UUID, str, Sequence[Check]]]) -> None:
+    """Store what the rules of a policy version found of many payments."""
+    looked = [
+        {
+            "id": str(ids.new_uuid()),
+            "payment_id": str(payment_id),
+            "policy_version": policy_version,
+            "findings": _findings(found),
+        }
+        for payment_id, policy_version, found in checks
+    ]
+    await connection.execute(SQL.insert_checks_of_payments, {"checks": Jsonb(looked)})
+
+
+def _findings(checks: Sequence[Check]) -> list[dict[str, str]]:
+    return [{"rule": check.rule, "result": check.result, "detail": _storable(check.detail)} for check in checks]
 
 
 async def find(connection: Connection, decision_id: UUID) -> StoredDecision | None:

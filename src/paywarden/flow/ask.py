@@ -5,7 +5,8 @@ from uuid import UUID
 
 from paywarden.audit import events
 from paywarden.db.transaction import retrying, transaction
-from paywarden.flow import advance, guard
+from paywarden.flow import advance, ask_group, guard
+from paywarden.flow.ask_group import KeyedCharge
 from paywarden.flow.desk import DEFAULT_ACCOUNT, DEFAULT_PROVIDER, Actor, Connection, Desk
 from paywarden.guardrails import duplicate_store, duplicates
 from paywarden.identity import principals
@@ -70,9 +71,12 @@ async def ask(desk: Desk, actor: Actor, wanted: Ask, request: IdempotentRequest 
     Raises InvalidFieldError, ForbiddenError, NotFoundError (refund of no payment), IdempotencyKeyReusedError,
     IdempotencyInProgressError, OverloadedError. Denied, held and declined payments are answers, not errors.
     """
-    actor.principal.require("initiate")
+    actor = await _permitted(desk, actor)
     _validate(desk, wanted)
-    asked = await guard.until_fresh(lambda: _store(desk, actor, wanted, request, wait=wait))
+    asked = await _store_together(desk, actor, wanted, request, wait=wait)
+    if asked is None:
+        present = await _permitted(desk, await _present(desk, actor))
+        asked = await guard.until_fresh(lambda: _store(desk, present, wanted, request, wait=wait))
     if not wait:
         return asked
     payment = await advance.drive(desk, actor.tenant_id, asked.payment.id)
@@ -153,6 +157,44 @@ def _validate_expiry(wanted: Ask) -> None:
         raise InvalidFieldError("expires_in_seconds", f"must be 1 to {MAX_RESERVATION_SECONDS}")
 
 
+async def _permitted(desk: Desk, actor: Actor) -> Actor:
+    """The caller, who may initiate. What is remembered of a caller never refuses: then the present is looked at."""
+    if actor.standing is not None and "initiate" not in actor.principal.roles:
+        actor = await _present(desk, actor)
+    actor.principal.require("initiate")
+    return actor
+
+
+async def _present(desk: Desk, actor: Actor) -> Actor:
+    """The caller as of now, if it was remembered. Raises AuthenticationError when its key has ended."""
+    if actor.standing is None:
+        return actor
+    standing = await desk.standings.again(actor.standing)
+    return replace(actor, principal=standing.principal, standing=None)
+
+
+async def _store_together(
+    desk: Desk, actor: Actor, wanted: Ask, request: IdempotentRequest | None, *, wait: bool
+) -> Asked | None:
+    """In one commit with others what may be: a keyed charge of a caller who is remembered. None: not that way."""
+    alone = wanted.kind != "charge" or wanted.bare or wanted.agent_id is not None
+    if actor.standing is None or request is None or alone:
+        return None
+    payment_id = ids.new_uuid()
+    lease_seconds = desk.settings.idempotency_lease_seconds if wait else 0
+    charge = KeyedCharge(
+        new_payment(desk, actor, wanted, payment_id, keyed=True, suspected=False),
+        actor.standing,
+        desk.policies,
+        idempotency.Registration(actor.principal.id, request, payment_id, lease_seconds),
+        duplicate_fingerprint(actor, wanted),
+        actor.request_id,
+        desk.settings.pickup_seconds if wait else 0,
+    )
+    payment = await ask_group.write(desk, actor.tenant_id, charge)
+    return None if payment is None else Asked(payment, replayed=False)
+
+
 async def _store(desk: Desk, actor: Actor, wanted: Ask, request: IdempotentRequest | None, *, wait: bool) -> Asked:
     async with transaction(desk.pool, actor.tenant_id) as connection:
         return await _store_once(connection, desk, actor, wanted, request, keyed=request is not None, wait=wait)
@@ -213,8 +255,13 @@ async def _suspect_duplicate(connection: Connection, actor: Actor, wanted: Ask, 
     """Every request leaves its mark; only one without a key is suspected when the mark is already there."""
     if wanted.bare:
         return False
+    return await duplicate_store.suspect(connection, duplicate_fingerprint(actor, wanted), keyed=keyed)
+
+
+def duplicate_fingerprint(actor: Actor, wanted: Ask) -> bytes:
+    """What two requests share that look the same."""
     parts = [wanted.agent_id, wanted.payee, wanted.customer_id, str(wanted.original_payment_id or "")]
-    fingerprint = duplicates.fingerprint(
+    return duplicates.fingerprint(
         principal_id=actor.principal.id,
         kind=wanted.kind,
         counterparty=canonical_json(parts).decode(),
@@ -222,19 +269,24 @@ async def _suspect_duplicate(connection: Connection, actor: Actor, wanted: Ask, 
         currency=wanted.currency,
         reference=wanted.reference,
     )
-    return await duplicate_store.suspect(connection, fingerprint, keyed=keyed)
 
 
 async def _insert(
     connection: Connection, desk: Desk, actor: Actor, wanted: Ask, payment_id: UUID, keyed: bool, suspected: bool
 ) -> Payment:
     wanted = await _refund_terms(connection, wanted) if wanted.kind == "refund" else wanted
-    expires_in_seconds = wanted.expires_in_seconds or desk.settings.reservation_seconds
     if wanted.customer_id is not None:
         await principals.ensure_customer(connection, wanted.customer_id)
     if wanted.agent_id is not None:
         await principals.ensure(connection, "agent", wanted.agent_id, [])
-    new = NewPayment(
+    new = new_payment(desk, actor, wanted, payment_id, keyed=keyed, suspected=suspected)
+    return await rows.insert(connection, actor.tenant_id, new)
+
+
+def new_payment(desk: Desk, actor: Actor, wanted: Ask, payment_id: UUID, *, keyed: bool, suspected: bool) -> NewPayment:
+    """The row that a request becomes."""
+    expires_in_seconds = wanted.expires_in_seconds or desk.settings.reservation_seconds
+    return NewPayment(
         id=payment_id,
         kind=wanted.kind,
         origin=wanted.origin,
@@ -257,7 +309,6 @@ async def _insert(
         provider_account=None if wanted.bare else DEFAULT_ACCOUNT,
         expires_in_seconds=expires_in_seconds if wanted.bare else None,
     )
-    return await rows.insert(connection, actor.tenant_id, new)
 
 
 async def _refund_terms(connection: Connection, wanted: Ask) -> Ask:

@@ -13,16 +13,18 @@ from paywarden.decisions import store as decision_store
 from paywarden.flow.desk import Connection, Desk
 from paywarden.flow.postings import hold_lines, window_grants
 from paywarden.guardrails import mandate_store, mandates, oversight
+from paywarden.guardrails.cedar import PolicySet
 from paywarden.guardrails.facts import AdviceFacts, Approval, Check, PaymentFacts
 from paywarden.guardrails.thresholds import DUPLICATE_WINDOW_MINUTES
 from paywarden.identity import principals, tenants
+from paywarden.identity.principals import Principal
 from paywarden.kit import ids
 from paywarden.kit.errors import PaywardenError
 from paywarden.kit.states import Status
 from paywarden.ledger import door
 from paywarden.ledger.intents import Authority, Reserve, Void
 from paywarden.payments import rows
-from paywarden.payments.rows import Move, Payment
+from paywarden.payments.rows import Move, NewPayment, Payment
 from paywarden.reviews import reviews
 
 INSUFFICIENT = "insufficient"
@@ -94,8 +96,31 @@ async def look(connection: Connection, payment: Payment, advice: AdviceFacts | N
     now = tenant["now"]
     own = tuple(await mandate_store.of_principal(connection, payment.principal_id))
     approvals = await reviews.standing_approvals(connection, payment.id, rows.action_digest(tenant["id"], payment))
-    facts = PaymentFacts(
+    facts = payment_facts(
+        payment,
+        principal,
         tenant_active=tenant["status"] == "active",
+        payee_known=await _payee_known(connection, payment, own, now),
+        local_hour=local_hour(own, now),
+        advice=advice,
+        approvals=tuple(Approval(row["reviewer_id"], row["reviewer_kind"], row["role"]) for row in approvals),
+    )
+    return Situation(facts, own, tenant["authority_version"], now)
+
+
+def payment_facts(
+    payment: Payment | NewPayment,
+    principal: Principal,
+    *,
+    tenant_active: bool,
+    payee_known: bool,
+    local_hour: int,
+    advice: AdviceFacts | None = None,
+    approvals: tuple[Approval, ...] = (),
+) -> PaymentFacts:
+    """What the rules may know, in their words."""
+    return PaymentFacts(
+        tenant_active=tenant_active,
         principal_id=principal.id,
         principal_kind=principal.kind,
         principal_active=principal.status == "active",
@@ -104,15 +129,14 @@ async def look(connection: Connection, payment: Payment, advice: AdviceFacts | N
         amount_minor=payment.amount_minor,
         currency=payment.currency,
         counterparty=payment.payee or payment.customer_id or "",
-        payee_known=await _payee_known(connection, payment, own, now),
+        payee_known=payee_known,
         duplicate_suspected=payment.duplicate_suspected,
-        local_hour=local_hour(own, now),
+        local_hour=local_hour,
         purpose=payment.purpose,
         refund_of_known=True if payment.kind == "refund" else None,
         advice=advice,
-        approvals=tuple(Approval(row["reviewer_id"], row["reviewer_kind"], row["role"]) for row in approvals),
+        approvals=approvals,
     )
-    return Situation(facts, own, tenant["authority_version"], now)
 
 
 async def _payee_known(
@@ -136,11 +160,17 @@ def local_hour(own: tuple[mandates.Mandate, ...], now: datetime) -> int:
 
 def judge(desk: Desk, payment: Payment, situation: Situation) -> Verdict:
     """Pure: policies and mandates on what was read. The first failing rule is the one that is named."""
+    return verdict_of(desk.policies, payment, situation, oversight.decide(desk.policies, situation.facts))
+
+
+def verdict_of(
+    policies: PolicySet, payment: Payment | NewPayment, situation: Situation, decision: oversight.OversightDecision
+) -> Verdict:
+    """The verdict where the policies have been asked already."""
     choice = mandates.choose(situation.mandates, situation.facts, situation.now, payment.mandate_id)
-    decision = oversight.decide(desk.policies, situation.facts)
     checks = (*choice.checks, *_repeats(situation.facts), *decision.checks)
     if decision.outcome == "deny":
-        said = [sentence for rule in decision.determining if (sentence := desk.policies.says(rule))]
+        said = [sentence for rule in decision.determining if (sentence := policies.says(rule))]
         denial = Denial(", ".join(decision.determining), "; ".join(said))
         return Verdict(decision, choice.mandate, checks, denial)
     if choice.mandate is None:
@@ -267,15 +297,8 @@ async def _reserve(
     mandate = verdict.mandate
     assert mandate is not None  # noqa: S101  judge() names a mandate or denies
     lines = mandates.authority_lines(mandate, situation.facts, situation.now)
-    intent = Reserve(
-        hold_id=hold_id,
-        payment_id=payment.id,
-        authority=Authority(payment.principal_id, situation.authority_version, [mandate.id]),
-        amount_minor=payment.amount_minor,
-        lines=hold_lines(payment, lines),
-        grants=window_grants(lines, payment.currency),
-    )
-    (outcome,) = await door.write(connection, [intent])
+    authority = Authority(payment.principal_id, situation.authority_version, [mandate.id])
+    (outcome,) = await door.write(connection, [reserve_intent(payment, situation, mandate, authority, hold_id)])
     if outcome.result == "stale":
         raise StaleAuthorityError("A mandate, role or switch changed while this was decided.")
     if outcome.result == "insufficient":
@@ -300,6 +323,25 @@ async def _reserve(
         fence=fence,
     )
     return await _moved(connection, payment, wanted)
+
+
+def reserve_intent(
+    payment: Payment | NewPayment,
+    situation: Situation,
+    mandate: mandates.Mandate,
+    authority: Authority,
+    hold_id: UUID,
+) -> Reserve:
+    """What the ledger is asked to hold for a payment that rests on this mandate."""
+    lines = mandates.authority_lines(mandate, situation.facts, situation.now)
+    return Reserve(
+        hold_id=hold_id,
+        payment_id=payment.id,
+        authority=authority,
+        amount_minor=payment.amount_minor,
+        lines=hold_lines(payment, lines),
+        grants=window_grants(lines, payment.currency),
+    )
 
 
 def _what_is_short(

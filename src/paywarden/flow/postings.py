@@ -6,10 +6,10 @@ from paywarden.guardrails.mandates import AuthorityLine
 from paywarden.ledger import chart
 from paywarden.ledger.chart import AccountRef
 from paywarden.ledger.intents import Line, Movement, WindowGrant
-from paywarden.payments.rows import Payment
+from paywarden.payments.rows import NewPayment, Payment
 
 
-def hold_lines(payment: Payment, authority: Sequence[AuthorityLine]) -> list[Line]:
+def hold_lines(payment: Payment | NewPayment, authority: Sequence[AuthorityLine]) -> list[Line]:
     """Authority for every kind; a payout also holds the funds it is paid from."""
     lines = budget_lines(authority, payment.currency)
     if payment.kind == "payout" and payment.provider and payment.provider_account:
@@ -62,5 +62,5 @@ def success_movements(payment: Payment) -> list[Movement]:
             return [Movement(_spent_on(payment), clearing, payment.amount_minor)]
 
 
-def _spent_on(payment: Payment) -> AccountRef:
+def _spent_on(payment: Payment | NewPayment) -> AccountRef:
     return chart.expense(payment.purpose or "payout", payment.currency)

@@ -1,5 +1,6 @@
 """The duplicate guard's table: when a payment that looks like this one was last asked for."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from psycopg import AsyncConnection
@@ -22,3 +23,8 @@ async def suspect(connection: Connection, fingerprint: bytes, *, keyed: bool) ->
         return False
     values = {"fingerprint": fingerprint, "window_minutes": DUPLICATE_WINDOW_MINUTES}
     return await (await connection.execute(SQL.first_in_window, values)).fetchone() is None
+
+
+async def mark_all(connection: Connection, fingerprints: Iterable[bytes]) -> None:
+    """Write the guards of many requests with keys, in order."""
+    await connection.execute(SQL.write_guards, {"fingerprints": sorted(set(fingerprints))})

@@ -53,6 +53,14 @@ def decide(policies: PolicySet, facts: PaymentFacts) -> OversightDecision:
         return OversightDecision("deny", None, (POLICY_ERROR,), None, None, tuple(checks))
 
 
+def autonomous(policies: PolicySet, facts: Sequence[PaymentFacts]) -> list[OversightDecision | None]:
+    """Which of many payments of one principal the policies permit at the first level; None: ask ``decide`` about it."""
+    return [
+        _allow("autonomous", answer, []) if answer.allowed and not answer.errors else None
+        for answer in policies.ask_all(facts, "autonomous")
+    ]
+
+
 def counted_approvals(facts: PaymentFacts) -> tuple[Approval, ...]:
     """The approvals that may count: never the initiator's own."""
     return tuple(approval for approval in facts.approvals if approval.reviewer_id != facts.principal_id)
@@ -68,10 +76,14 @@ def _allowed(policies: PolicySet, facts: PaymentFacts, checks: list[Check]) -> O
     for level, given in levels:
         answer = _ask(policies, facts, level, given, checks)
         if answer.allowed:
-            checks.append(Check(f"policy.{level}", "pass", f"permitted by {_names(answer)}"))
-            return OversightDecision("allow", level, answer.determining, None, None, tuple(checks))
+            return _allow(level, answer, checks)
         checks.append(Check(f"policy.{level}", "note", f"not permitted: {_names(answer)}"))
     return None
+
+
+def _allow(level: Autonomy, answer: Answer, checks: list[Check]) -> OversightDecision:
+    checks.append(Check(f"policy.{level}", "pass", f"permitted by {_names(answer)}"))
+    return OversightDecision("allow", level, answer.determining, None, None, tuple(checks))
 
 
 def _reviewable(policies: PolicySet, facts: PaymentFacts, checks: list[Check]) -> OversightDecision:

@@ -68,3 +68,11 @@ returning true as first;
 insert into paywarden.duplicate_guards (tenant_id, fingerprint, last_at)
 values ((select paywarden.tenant()), %(fingerprint)s, paywarden.clock())
 on conflict (tenant_id, fingerprint) do update set last_at = paywarden.clock();
+
+-- name: write_guards
+-- The same of many requests, in the order of their fingerprints.
+insert into paywarden.duplicate_guards (tenant_id, fingerprint, last_at)
+select (select paywarden.tenant()), fingerprint, paywarden.clock()
+from unnest(%(fingerprints)s::bytea[]) as fingerprint
+order by fingerprint
+on conflict (tenant_id, fingerprint) do update set last_at = paywarden.clock();

@@ -91,3 +91,8 @@ async def ensure_customer(connection: Connection, customer_id: str) -> bool:
 async def customer_exists(connection: Connection, customer_id: str) -> bool:
     """Whether the tenant knows this customer."""
     return (await connection.execute(SQL.customer_by_id, {"id": customer_id})).rowcount == 1
+
+
+async def ensure_customers(connection: Connection, customer_ids: Iterable[str]) -> None:
+    """Make sure that each of these customers has a row."""
+    await connection.execute(SQL.insert_customers, {"ids": sorted(set(customer_ids))})

@@ -69,6 +69,13 @@ on conflict do nothing;
 -- Whether a customer is known.
 select from paywarden.customers where tenant_id = (select paywarden.tenant()) and id = %(id)s;
 
+-- name: insert_customers
+-- Customers at first use, in order.
+insert into paywarden.customers (tenant_id, id)
+select (select paywarden.tenant()), id from unnest(%(ids)s::text[]) as id
+order by id
+on conflict do nothing;
+
 -- name: insert_key
 -- A new key; only its hash is stored.
 insert into paywarden.api_keys (tenant_id, id, principal_id, secret_sha256, hint, expires_at)

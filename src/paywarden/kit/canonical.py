@@ -8,6 +8,10 @@ import rfc8785
 
 from paywarden.kit.errors import InvalidFieldError
 
+_PLAIN = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode
+_LARGEST = 2**53 - 1
+_DEEPEST = 8
+
 
 def canonical_json(value: Any) -> bytes:
     """The one byte string for this JSON value: RFC 8785 (JCS).
@@ -15,9 +19,29 @@ def canonical_json(value: Any) -> bytes:
     Raises InvalidFieldError for what JCS cannot carry: NaN, infinities, integers beyond 2^53, lone surrogates.
     """
     try:
+        if _is_plain(value, _DEEPEST):
+            return _PLAIN(value).encode()
         return rfc8785.dumps(value)
     except (rfc8785.CanonicalizationError, UnicodeEncodeError) as error:
         raise InvalidFieldError("body", "must be JSON with finite numbers below 2^53 and valid Unicode") from error
+
+
+def _is_plain(value: Any, levels: int) -> bool:
+    """Whether the standard library's encoder, which is ten times as fast, writes the same bytes: text, whole numbers
+    that JCS allows, true, false, null, and lists and objects of them with ASCII keys.
+    """
+    kind = type(value)
+    if kind is str or value is None or kind is bool:
+        return True
+    if kind is int:
+        return bool(-_LARGEST <= value <= _LARGEST)
+    if levels == 0:
+        return False
+    if kind is list:
+        return all(_is_plain(item, levels - 1) for item in value)
+    if kind is not dict:
+        return False
+    return all(type(key) is str and key.isascii() and _is_plain(item, levels - 1) for key, item in value.items())
 
 
 def digest(value: Any) -> bytes:

@@ -67,5 +67,23 @@ def currency_of(asset: str) -> str:
 
 def display(amount_minor: int, currency: str) -> str:
     """An amount as text in the currency's own form, any sign: ``$25.00``, ``¥1,200``, ``-$0.01``."""
+    before = _written_before(currency)
+    if before is None:
+        return _formatted(amount_minor, currency)
+    digits = exponent(currency)
+    whole, rest = divmod(abs(amount_minor), 10**digits)
+    after = f".{rest:0{digits}}" if digits else ""
+    return f"{'-' if amount_minor < 0 else ''}{before}{whole:,}{after}"
+
+
+def _formatted(amount_minor: int, currency: str) -> str:
     value = Decimal(amount_minor).scaleb(-exponent(currency))
     return str(format_currency(value, currency.upper(), locale="en_US"))
+
+
+@cache
+def _written_before(currency: str) -> str | None:
+    """What stands before the number; None where the custom is another number of decimals than ISO 4217 has."""
+    zero = f"{0:.{exponent(currency)}f}"
+    shown = _formatted(0, currency)
+    return shown.removesuffix(zero) if shown.endswith(zero) and "." not in shown.removesuffix(zero) else None

@@ -9,6 +9,7 @@ MAX_ID_CHARACTERS = 255
 MAX_TEXT_CHARACTERS = 20_000
 # Whole numbers, also with single blanks or hyphens; and what is grouped like a card whatever stands between the groups.
 _GAP = r"[^0-9A-Za-z]{1,3}"
+_SHORTEST_CARD = 13
 _CARD_LIKE = (
     re.compile(r"(?<![0-9])(?=([0-9](?:[ -]?[0-9]){12,18}(?![0-9])))"),
     re.compile(rf"(?<![0-9])(?=([0-9]{{4}}{_GAP}[0-9]{{4}}{_GAP}[0-9]{{4}}{_GAP}[0-9]{{4}}(?![0-9])))"),
@@ -31,7 +32,9 @@ def _clean(value: str, param: str, limit: int, *, allow_lines: bool) -> str:
         raise InvalidFieldError(param, f"must have 1 to {limit:,} characters and not be blank")
     if not allow_lines and value != value.strip():
         raise InvalidFieldError(param, "must not begin or end with a blank")
-    if any(_forbidden(character, allow_lines) for character in value):
+    # Printable ASCII, which most of it is, holds nothing that is forbidden.
+    plain = value.isascii() and value.isprintable()
+    if not plain and any(_forbidden(character, allow_lines) for character in value):
         raise InvalidFieldError(param, "must not contain control characters or lone surrogates")
     if contains_card_number(value):
         raise InvalidFieldError(param, "must not contain a card number: Paywarden never stores one")
@@ -46,7 +49,9 @@ def _forbidden(character: str, allow_lines: bool) -> bool:
 
 def contains_card_number(value: str) -> bool:
     """Whether 13 to 19 digits of any script pass the Luhn check (ISO/IEC 7812-1) and begin like a card."""
-    plain = "".join(_ascii_digit(character) for character in value)
+    plain = value if value.isascii() else "".join(_ascii_digit(character) for character in value)
+    if sum(map(plain.count, "0123456789")) < _SHORTEST_CARD:
+        return False
     for pattern in _CARD_LIKE:
         for match in pattern.finditer(plain):
             digits = re.sub("[^0-9]", "", match.group(1))

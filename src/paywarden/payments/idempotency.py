@@ -4,6 +4,7 @@ No answer is stored: a replay is rebuilt from the row's present state. Source: m
 draft-ietf-httpapi-idempotency-key-header for the words.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -60,6 +61,38 @@ async def _store(connection: Connection, principal_id: UUID, request: Idempotent
         **stored,
     }
     return (await connection.execute(SQL.register_key, values)).rowcount == 1
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """A key to be stored for a payment, running for ``lease_seconds``."""
+
+    principal_id: UUID
+    request: IdempotentRequest
+    payment_id: UUID
+    lease_seconds: float
+
+
+async def register_all(connection: Connection, wanted: Sequence[Registration]) -> set[UUID]:
+    """Store keys for payments, no key twice; the payments whose key was new."""
+    values = {
+        "principal_ids": [each.principal_id for each in wanted],
+        "keys": [each.request.key for each in wanted],
+        "fingerprints": [each.request.fingerprint for each in wanted],
+        "payment_ids": [each.payment_id for each in wanted],
+        "leases_seconds": [float(each.lease_seconds) for each in wanted],
+    }
+    rows = await (await connection.execute(SQL.register_keys, values)).fetchall()
+    return {row["payment_id"] for row in rows}
+
+
+async def take_back(connection: Connection, stored: Sequence[Registration]) -> None:
+    """Forget keys that this same transaction has stored."""
+    values = {
+        "principal_ids": [each.principal_id for each in stored],
+        "keys": [each.request.key for each in stored],
+    }
+    await connection.execute(SQL.take_back_keys, values)
 
 
 async def look_up(connection: Connection, principal_id: UUID, key: str) -> Stored | None:

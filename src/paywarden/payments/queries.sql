@@ -19,6 +19,34 @@ with inserted as (
 )
 select inserted.*, paywarden.quickstart_status(origin, bare, status) as quickstart_status from inserted;
 
+-- name: insert_reserved_payments
+-- Store new payments that are decided and held already, each with the transitions that one after the other would leave.
+with inserted as (
+    insert into paywarden.payments (
+        tenant_id, id, kind, origin, status, amount_minor, currency, principal_id, agent_id, customer_id, purpose,
+        reference, request_text, mandate_id, confirm, keyed, provider, provider_account, hold_id, oversight,
+        decided_by, policy_version, action_digest, next_step_at, last_sort_key)
+    select (select paywarden.tenant()), id, kind, origin, 'reserved', amount_minor, currency, principal_id, agent_id,
+        customer_id, purpose, reference, request_text, mandate_id, confirm, true, provider, provider_account, hold_id,
+        oversight, decided_by, policy_version, decode(action_digest, 'hex'),
+        paywarden.clock() + make_interval(secs => next_step_seconds), 1
+    from jsonb_to_recordset(%(payments)s::jsonb) as new (
+        id uuid, kind text, origin text, amount_minor bigint, currency text, principal_id uuid, agent_id text,
+        customer_id text, purpose text, reference text, request_text text, mandate_id uuid, confirm boolean,
+        provider text, provider_account text, hold_id uuid, oversight text, decided_by text[], policy_version text, action_digest text,
+        next_step_seconds float8)
+    returning *
+), noted as (
+    insert into paywarden.payment_transitions (
+        tenant_id, payment_id, sort_key, from_status, to_status, cause, source, principal_id, detail)
+    select tenant_id, id, 0, null, 'pending', 'request', 'ask', principal_id, '{}' from inserted
+    union all
+    select tenant_id, id, 1, 'pending', 'reserved', 'request', 'guard', null,
+        jsonb_build_object('oversight', oversight, 'decided_by', decided_by)
+    from inserted
+)
+select inserted.*, paywarden.quickstart_status(origin, bare, status) as quickstart_status from inserted;
+
 -- name: payment_by_id
 -- One payment.
 select payment.*, paywarden.quickstart_status(origin, bare, status) as quickstart_status
@@ -303,6 +331,25 @@ insert into paywarden.idempotency_keys (
 values ((select paywarden.tenant()), %(principal_id)s, %(key)s, %(fingerprint)s, %(payment_id)s, %(top_up_id)s,
         paywarden.clock() + make_interval(secs => %(lease_seconds)s), paywarden.clock() + interval '30 days')
 on conflict do nothing;
+
+-- name: register_keys
+-- Store many keys in order; waits for others that are about to commit one of them.
+insert into paywarden.idempotency_keys (
+    tenant_id, principal_id, key, fingerprint, payment_id, lease_until, expires_at)
+select (select paywarden.tenant()), new.principal_id, new.key, new.fingerprint, new.payment_id,
+    paywarden.clock() + make_interval(secs => new.lease_seconds), paywarden.clock() + interval '30 days'
+from unnest(%(principal_ids)s::uuid[], %(keys)s::text[], %(fingerprints)s::bytea[], %(payment_ids)s::uuid[],
+    %(leases_seconds)s::float8[]) as new (principal_id, key, fingerprint, payment_id, lease_seconds)
+order by new.principal_id::text, new.key
+on conflict do nothing
+returning payment_id;
+
+-- name: take_back_keys
+-- Take back keys that this transaction has stored.
+delete from paywarden.idempotency_keys as stored
+using unnest(%(principal_ids)s::uuid[], %(keys)s::text[]) as own (principal_id, key)
+where stored.tenant_id = (select paywarden.tenant()) and stored.principal_id = own.principal_id
+  and stored.key = own.key;
 
 -- name: stored_key
 -- What stands under a key.

@@ -157,6 +157,56 @@ async def insert(connection: Connection, tenant_id: UUID, new: NewPayment) -> Pa
     return from_row(row)
 
 
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """What guard and ledger made of a new keyed payment; a worker may take it after ``next_step_seconds``."""
+
+    hold_id: UUID
+    mandate_id: UUID
+    oversight: str
+    decided_by: tuple[str, ...]
+    policy_version: str
+    next_step_seconds: float
+
+
+async def insert_reserved(
+    connection: Connection, tenant_id: UUID, new: Sequence[tuple[NewPayment, Reservation]]
+) -> list[Payment]:
+    """Store new keyed payments as ``reserved``, with the transitions from ``pending`` to there; in order."""
+    values = {"payments": Jsonb([_reserved(tenant_id, *each) for each in new])}
+    rows = await (await connection.execute(SQL.insert_reserved_payments, values)).fetchall()
+    stored = {row["id"]: from_row(row) for row in rows}
+    return [stored[payment.id] for payment, _ in new]
+
+
+def _reserved(tenant_id: UUID, new: NewPayment, found: Reservation) -> dict[str, Any]:
+    if new.bare or new.original_payment_id is not None or new.payee is not None or not new.keyed:
+        raise ValueError("only keyed charges are stored as reserved at once")
+    return {
+        "id": str(new.id),
+        "kind": new.kind,
+        "origin": new.origin,
+        "amount_minor": new.amount_minor,
+        "currency": new.currency,
+        "principal_id": str(new.principal_id),
+        "agent_id": new.agent_id,
+        "customer_id": new.customer_id,
+        "purpose": new.purpose,
+        "reference": new.reference,
+        "request_text": new.request_text,
+        "mandate_id": str(found.mandate_id),
+        "confirm": new.confirm,
+        "provider": new.provider,
+        "provider_account": new.provider_account,
+        "hold_id": str(found.hold_id),
+        "oversight": found.oversight,
+        "decided_by": found.decided_by,
+        "policy_version": found.policy_version,
+        "action_digest": action_digest(tenant_id, new).hex(),
+        "next_step_seconds": found.next_step_seconds,
+    }
+
+
 async def find(connection: Connection, payment_id: UUID) -> Payment | None:
     """A payment of the tenant."""
     row = await (await connection.execute(SQL.payment_by_id, {"id": payment_id})).fetchone()

@@ -3,7 +3,7 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request
-from starlette.responses import JSONResponse
+from starlette.responses import Response
 
 from paywarden.api import documented, outcomes
 from paywarden.api.access import TheActor, TheDesk
@@ -41,7 +41,7 @@ async def reserve(
     amount_cents: Annotated[QueryAmount, Query(examples=[5000])],
     key: OptionalKey,
     expires_in_seconds: Annotated[QuerySeconds | None, Query(examples=[3600])] = None,
-) -> JSONResponse:
+) -> Response:
     """A bare reservation has no payee and no provider; it waits until it is settled, canceled or expired (30 days)."""
     wanted = Ask(
         "charge",
@@ -69,7 +69,7 @@ async def reserve(
 )
 async def mark_paid(
     request: Request, desk: TheDesk, actor: TheActor, agent_id: AgentId, key: OptionalKey, body: MarkPaid | None = None
-) -> JSONResponse:
+) -> Response:
     """The one named, or the only one. A job at the provider becomes paid on the provider's evidence only."""
     named = None if body is None or body.id is None else path_id("pay", body.id, _NO_JOB)
     reference = None if body is None else body.reference

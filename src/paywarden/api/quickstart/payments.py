@@ -3,7 +3,7 @@
 from typing import Any
 
 from fastapi import APIRouter, Request
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 
 from paywarden.api import documented, outcomes
 from paywarden.api.access import TheActor, TheDesk
@@ -46,9 +46,7 @@ class NewQuickJob(Body):
     response_model=TakenPayment,
     responses=documented.PAY | {202: _WAITING[202] | {"model": TakenPayment}},
 )
-async def pay(
-    request: Request, desk: TheDesk, actor: TheActor, body: NewQuickPayment, key: OptionalKey
-) -> JSONResponse:
+async def pay(request: Request, desk: TheDesk, actor: TheActor, body: NewQuickPayment, key: OptionalKey) -> Response:
     """A row is stored before the provider is called. A repeat without an Idempotency-Key is held for a person."""
     wanted = Ask(
         "charge",
@@ -69,7 +67,7 @@ async def pay(
     response_model=TakenJob,
     responses=documented.PAY | {202: _WAITING[202] | {"model": TakenJob}},
 )
-async def create(request: Request, desk: TheDesk, actor: TheActor, body: NewQuickJob, key: OptionalKey) -> JSONResponse:
+async def create(request: Request, desk: TheDesk, actor: TheActor, body: NewQuickJob, key: OptionalKey) -> Response:
     """Sent to the provider unconfirmed; a provider that charges anyway wins by its event."""
     wanted = Ask(
         "charge",
@@ -92,7 +90,7 @@ async def create(request: Request, desk: TheDesk, actor: TheActor, body: NewQuic
     response_model=TakenJob,
     responses=documented.PAY,
 )
-async def confirm(desk: TheDesk, actor: TheActor, job_id: str, _: OptionalKey) -> JSONResponse:
+async def confirm(desk: TheDesk, actor: TheActor, job_id: str, _: OptionalKey) -> Response:
     """Confirming twice changes nothing."""
     payment = await settle.confirm(desk, actor, path_id("pay", job_id, _ABSENT))
     return _answer(dict(taken_job(payment)), payment)
@@ -105,13 +103,13 @@ async def confirm(desk: TheDesk, actor: TheActor, job_id: str, _: OptionalKey) -
     response_model=SeenPayment,
     responses=documented.READ,
 )
-async def show(desk: TheDesk, actor: TheActor, payment_id: str) -> JSONResponse:
+async def show(desk: TheDesk, actor: TheActor, payment_id: str) -> Response:
     """The payment as it stands."""
     payment = await advance.find(desk, actor.tenant_id, path_id("pay", payment_id, _ABSENT))
     return JSONResponse(seen_payment(payment))
 
 
-def _answer(shown: dict[str, Any], payment: Payment, *, replayed: bool = False) -> JSONResponse:
+def _answer(shown: dict[str, Any], payment: Payment, *, replayed: bool = False) -> Response:
     outcomes.refuse_unhappy(payment)
     if outcomes.waits(payment):
         shown["reason"] = payment.reason

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Request
 from pydantic import Field
-from starlette.responses import JSONResponse
+from starlette.responses import Response
 
 from paywarden.api import documented, outcomes
 from paywarden.api.access import TheActor, TheDesk
@@ -49,7 +49,7 @@ class NewFacts(Body):
 )
 async def give(
     request: Request, desk: TheDesk, actor: TheActor, payment_id: str, body: NewFacts, key: RequiredKey
-) -> JSONResponse:
+) -> Response:
     """It is decided anew with them. For whoever asked for the payment, and for administrators.
 
     Only an administrator's facts may be of trust `record` or `staff`: those justify money.

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Annotated, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Query, Request, Response
 from starlette.responses import JSONResponse
 
 from paywarden.api import documented, outcomes
@@ -24,6 +24,7 @@ from paywarden.api.fields import (
     example,
     path_id,
 )
+from paywarden.api.hot import HotRoute
 from paywarden.api.idempotency import OptionalKey, RequiredKey, keyed
 from paywarden.api.pages import Page, after, page
 from paywarden.api.preferences import RespondAsync
@@ -42,6 +43,7 @@ from paywarden.kit.errors import InvalidFieldError
 from paywarden.kit.states import FINAL, Status
 
 router = APIRouter(route_class=KeyRoute, tags=["payments"], prefix="/v1")
+hot = APIRouter(route_class=HotRoute)
 _ABSENT = "There is no such payment."
 _TAKEN_FOR_LATER = {
     "description": "Waits for a person or for facts; or `Prefer: respond-async` was applied, and a worker goes on",
@@ -127,7 +129,7 @@ class NewRefund(Body):
     request: Text | None = None
 
 
-@router.post(
+@hot.post(
     "/payments",
     operation_id="createPayment",
     summary="Ask for a payment",
@@ -137,13 +139,16 @@ class NewRefund(Body):
 )
 async def create(
     request: Request, desk: TheDesk, actor: TheActor, body: NewPaymentBody, key: RequiredKey, early: RespondAsync
-) -> JSONResponse:
+) -> Response:
     """Taken (201), waiting for somebody (202), denied (403) or declined (402); the same key never pays twice.
 
     With `Prefer: respond-async` a payment that is allowed answers 202 while it is `reserved`, before it is sent, and
     one that waits for advice while it is `pending`; a denied one is 403 all the same.
     """
     return await _ask(desk, actor, body.as_ask(), await keyed(request, key), early=early)
+
+
+router.include_router(hot)
 
 
 @router.post(
@@ -162,7 +167,7 @@ async def refund(
     body: NewRefund,
     key: RequiredKey,
     early: RespondAsync,
-) -> JSONResponse:
+) -> Response:
     """A refund is a payment of its own, of kind ``refund``; `Prefer` is for it as for every payment."""
     wanted = Ask(
         "refund",
@@ -177,9 +182,7 @@ async def refund(
     return await _ask(desk, actor, wanted, await keyed(request, key), early=early)
 
 
-async def _ask(
-    desk: Desk, actor: Actor, wanted: Ask, request: IdempotentRequest | None, *, early: bool
-) -> JSONResponse:
+async def _ask(desk: Desk, actor: Actor, wanted: Ask, request: IdempotentRequest | None, *, early: bool) -> Response:
     asked = await ask.ask(desk, actor, wanted, request, wait=not early)
     payment = asked.payment
     outcomes.refuse_unhappy(payment)

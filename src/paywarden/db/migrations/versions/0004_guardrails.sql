@@ -143,9 +143,8 @@ create table paywarden.checks (
     id uuid not null,
     payment_id uuid,
     decision_id uuid,
-    rule text not null,
-    result text not null check (result in ('pass', 'fail', 'note')),
-    detail text not null,
+    -- What one look at the rules found, in their order: [{"rule", "result": "pass", "fail" or "note", "detail"}, ...].
+    findings jsonb not null check (jsonb_typeof(findings) = 'array'),
     policy_version text,
     created_at timestamptz not null default paywarden.clock(),
     primary key (tenant_id, id),

@@ -127,7 +127,11 @@ async def gate(call: Recorder, admin: Caller, bot: Caller, agent: str) -> None:
     await call(bot, "createHolds", 200, {"holds": members})
     await call(bot, "captureHold", 422, {"amount_minor": 101}, key="cost-1", hold_id=first["id"])
     await call(bot, "captureHold", 200, {"amount_minor": 42}, key="cost-1", hold_id=first["id"])
+    await call(bot, "extendHold", 200, {"expires_in": 1200}, hold_id=second["id"])
+    await call(bot, "extendHold", 409, {"expires_in": 1200}, hold_id=first["id"])
     await call(bot, "releaseHold", 200, hold_id=second["id"])
+    await call(bot, "getHold", 200, hold_id=first["id"])
+    await call(bot, "listHolds", 200, limit=1)
     await call(bot, "releaseHold", 409, hold_id=first["id"])
 
 

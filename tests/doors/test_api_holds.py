@@ -91,7 +91,7 @@ async def test_problems_are_those_of_every_route(gate: Gate) -> None:
     assert await told(gate.agent.pay("/v1/holds/x/capture", amount_minor=1)) == (404, "not_found", None)
     assert await told(gate.agent.post(f"{capture}?x=1", {"amount_minor": 1}, key="k")) == (400, "invalid_field", "x")
     assert await told(gate.agent.post(f"/v1/holds/{hold}/release", {"a": 1})) == (400, "invalid_field", "body")
-    assert await told(gate.agent.get("/v1/holds")) == (405, "method_not_allowed", None)
+    assert await told(gate.agent.get("/v1/holds:batch")) == (405, "method_not_allowed", None)
     await gate.agent.pay(capture, amount_minor=1)
     assert await told(gate.agent.post(f"/v1/holds/{hold}/release")) == (409, "state_conflict", None)
 
@@ -244,3 +244,41 @@ async def test_closing_a_hold_takes_a_role(gate: Gate) -> None:
                 await caller.post(f"/v1/holds/{hold}/release"),
             ]
             assert Counter(answer.status_code for answer in answers) == {status: 2}
+
+
+# ---- The calm part
+
+
+async def test_holds_are_listed_looked_at_and_given_more_time(gate: Gate) -> None:
+    first, second = await gate.held(), await gate.held(feature="summary")
+    await gate.agent.pay(f"/v1/holds/{first}/capture", amount_minor=40)
+    shown = (await gate.agent.get(f"/v1/holds/{first}")).json()
+    assert (shown["status"], shown["captured_minor"], shown["amount_minor"]) == ("captured", 40, 100)
+    page = (await gate.agent.get("/v1/holds", limit=1)).json()
+    assert ([each["id"] for each in page["data"]], page["has_more"]) == ([second], True)
+    rest = (await gate.agent.get("/v1/holds", cursor=page["next_cursor"])).json()
+    assert ([each["id"] for each in rest["data"]], rest["has_more"]) == ([first], False)
+    pending = (await gate.agent.get("/v1/holds", status="pending", customer="cust_1")).json()
+    assert [each["id"] for each in pending["data"]] == [second]
+    assert (await gate.agent.get("/v1/holds", customer="cust_2")).json()["data"] == []
+    longer = await gate.agent.post(f"/v1/holds/{second}/extend", {"expires_in": 86_400})
+    assert longer.status_code == 200
+    assert longer.json()["expires_at"] > pending["data"][0]["expires_at"]
+    closed = await gate.agent.post(f"/v1/holds/{first}/extend", {"expires_in": 60})
+    assert (closed.status_code, closed.json()["code"]) == (409, "state_conflict")
+
+
+@pytest.mark.parametrize(
+    ("path", "param"),
+    [("/v1/holds?status=held", "status"), ("/v1/holds?cursor=pay_1", "cursor"), ("/v1/holds?limit=0", "limit")],
+)
+async def test_a_list_that_cannot_be_is_refused_by_its_field(gate: Gate, path: str, param: str) -> None:
+    refused = await gate.agent.get(path)
+    assert (refused.status_code, refused.json()["param"]) == (400, param)
+
+
+async def test_a_time_that_is_none_is_refused_by_its_field(gate: Gate) -> None:
+    held = await gate.held()
+    for seconds in (0, 30 * 86_400 + 1, "60"):
+        refused = await gate.agent.post(f"/v1/holds/{held}/extend", {"expires_in": seconds})
+        assert (refused.status_code, refused.json()["param"]) == (400, "expires_in")

@@ -17,6 +17,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "releaseReview": {"fence": 1},
     "expireNote": {},
     "captureHold": {"amount_minor": 1},
+    "extendHold": {"expires_in": 60},
 }
 PREFIXES = {"payment_id": "pay", "job_id": "pay", "review_id": "rev", "decision_id": "dec", "agent_id": "agt",
             "key_id": "key", "mandate_id": "mdt", "note_id": "note", "customer": "top",

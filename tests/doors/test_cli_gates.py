@@ -65,3 +65,29 @@ def test_an_amount_that_is_none_never_leaves() -> None:
         done = _run(service, "credit", "top-up", "cust_1", "50.001")
     assert (done.exit_code, service.asked) == (2, [])
     assert "must be an amount of usd" in done.stderr
+
+
+HOLD: dict[str, Any] = {
+    "object": "hold", "id": "hold_01h455vb4pex5vsknk084sn02q", "status": "pending", "amount_minor": 500,
+    "captured_minor": 0, "currency": "usd", "display": "$5.00", "customer": "cust_1", "mandate": None,
+    "feature": "summary", "expires_at": "2026-11-21T09:00:00.000Z", "created_at": "2026-11-21T08:00:00.000Z",
+}  # fmt: skip
+
+
+def test_holds_are_listed_by_customer_and_status_and_the_list_goes_on() -> None:
+    page = {"object": "list", "data": [HOLD], "has_more": True, "next_cursor": HOLD["id"]}
+    with scripted(Say(200, page)) as service:
+        done = _run(service, "hold", "list", "--customer", "cust_1", "--status", "pending")
+    assert done.exit_code == 0, done.stderr
+    assert service.asked[0].path == "/v1/holds?customer=cust_1&status=pending&limit=20"
+    for part in (HOLD["id"], "$5.00", "$0.00", "summary", "2026-11-21 09:00:00", f"more: --cursor {HOLD['id']}"):
+        assert part in done.stdout
+
+
+def test_a_hold_is_shown_and_released() -> None:
+    with scripted(Say(200, HOLD), Say(200, {**HOLD, "status": "released"})) as service:
+        assert "pending" in _run(service, "hold", "show", HOLD["id"]).stdout
+        assert "released" in _run(service, "hold", "release", HOLD["id"]).stdout
+    assert [(asked.method, asked.path) for asked in service.asked] == [
+        ("GET", f"/v1/holds/{HOLD['id']}"), ("POST", f"/v1/holds/{HOLD['id']}/release"),
+    ]  # fmt: skip

@@ -10,7 +10,7 @@ from paywarden.api.envelope import Envelope
 from paywarden.api.hot import HotRoutes
 from paywarden.api.metrics import Metrics
 from paywarden.api.quickstart import agents, decisions, knowledge, payments, webhooks
-from paywarden.api.v1 import attestations, authority, credits, facts, holds, ledger, notes, principals, reviews
+from paywarden.api.v1 import attestations, authority, credits, facts, held, holds, ledger, notes, principals, reviews
 from paywarden.api.v1 import decisions as v1_decisions
 from paywarden.api.v1 import payments as v1_payments
 from paywarden.flow.words import Desk
@@ -23,6 +23,7 @@ _ROUTERS = (
         for module in (
             v1_payments,
             holds,
+            held,
             facts,
             attestations,
             reviews,

@@ -9,6 +9,7 @@ from paywarden.cli import (
     demonstrate,
     diagnose,
     discrepancies,
+    holds,
     keys,
     ledger,
     mandates,
@@ -42,6 +43,7 @@ def build() -> typer.Typer:
     app.add_typer(policies.app, name="policy")
     app.add_typer(memory.app, name="memory")
     app.add_typer(credits.app, name="credit")
+    app.add_typer(holds.app, name="hold")
     app.add_typer(ledger.app, name="ledger")
     ledger.add_reconcile(app)
     app.add_typer(discrepancies.app, name="discrepancy")

@@ -11,11 +11,14 @@ from paywarden.client.errors import (
     PaywardenUnreachableError,
     PaywardenUsageError,
 )
+from paywarden.client.gate import AsyncGate, Gate
 from paywarden.client.tools import TOOLS, ToolResult
 
 __all__ = [
     "TOOLS",
+    "AsyncGate",
     "AsyncPaywarden",
+    "Gate",
     "Paywarden",
     "PaywardenApiError",
     "PaywardenClientError",

@@ -13,6 +13,7 @@ import httpx
 
 from paywarden.client import calls, tools
 from paywarden.client.conversation import Answer, Call, Conversation, NoAnswer, Pause, Reply
+from paywarden.client.gate import AsyncGate, Gate, HoldStory
 from paywarden.client.usage import checked_api_key, checked_url
 
 P = ParamSpec("P")
@@ -86,6 +87,13 @@ class Methods:
     revoke_key = Method(calls.revoke_key)
     suspend_tenant = Method(calls.suspend_tenant)
     activate_tenant = Method(calls.activate_tenant)
+    create_hold = Method(calls.create_hold)
+    create_holds = Method(calls.create_holds)
+    get_hold = Method(calls.get_hold)
+    list_holds = Method(calls.list_holds)
+    capture_hold = Method(calls.capture_hold)
+    release_hold = Method(calls.release_hold)
+    extend_hold = Method(calls.extend_hold)
     top_up_credit = Method(calls.top_up_credit)
     get_credit = Method(calls.get_credit)
     list_accounts = Method(calls.list_accounts)
@@ -111,6 +119,13 @@ class Paywarden(Methods):
             except StopIteration as end:
                 return end.value  # type: ignore[no-any-return]
             reply = self._take(step)
+
+    def gate(self, amount_minor: int, currency: str, customer: str | None = None, **options: Any) -> Gate:
+        """Hold an amount around a costly call: ``with desk.gate(...) as hold: ...; hold.capture(cost_minor)``.
+
+        The options are those of ``create_hold``.
+        """
+        return Gate(self.run, HoldStory(amount_minor, currency, customer, **options))
 
     def _take(self, step: Call[Any] | Pause) -> Reply:
         if isinstance(step, Pause):
@@ -149,6 +164,10 @@ class AsyncPaywarden(Methods):
             except StopIteration as end:
                 return end.value  # type: ignore[no-any-return]
             reply = await self._take(step)
+
+    def gate(self, amount_minor: int, currency: str, customer: str | None = None, **options: Any) -> AsyncGate:
+        """The same: ``async with desk.gate(...) as hold: ...; await hold.capture(cost_minor)``."""
+        return AsyncGate(self.run, HoldStory(amount_minor, currency, customer, **options))
 
     async def _take(self, step: Call[Any] | Pause) -> Reply:
         if isinstance(step, Pause):

@@ -310,6 +310,39 @@ class NewKey(Key):
     secret: str
 
 
+class Hold(TypedDict):
+    """An amount held at the billing gate; of a ``captured`` one ``captured_minor`` was taken and the rest went back."""
+
+    object: Literal["hold"]
+    id: str
+    status: Literal["pending", "captured", "released", "expired"]
+    amount_minor: int
+    captured_minor: int
+    currency: str
+    display: str
+    customer: str | None
+    mandate: str | None
+    feature: str | None
+    expires_at: str
+    created_at: str
+
+
+class HoldAnswer(TypedDict, total=False):
+    """What became of one hold of many: its ``status`` as an answer of HTTP, and the ``hold`` or the ``problem``."""
+
+    status: int
+    hold: Hold
+    replayed: bool
+    problem: dict[str, Any]
+
+
+class HoldAnswers(TypedDict):
+    """The answers to many holds, in their order."""
+
+    object: Literal["list"]
+    data: list[HoldAnswer]
+
+
 class CreditTopUp(TypedDict):
     """Credit that a customer was given: ``granted``, or ``prepaid`` in cash."""
 

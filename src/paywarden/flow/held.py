@@ -42,6 +42,11 @@ class Hold:
         return ids.to_text("hold", self.id)
 
 
+def ledger_status(status: str) -> str:
+    """The ledger's word for a status of ours."""
+    return next(theirs for theirs, ours in _STATUSES.items() if ours == status)
+
+
 @dataclass(frozen=True, slots=True)
 class Held:
     """A hold, and whether it is the answer to an earlier request with the same key."""

@@ -1,4 +1,4 @@
-"""Hold, capture, release: the billing gate. Hold before the costly call, capture what it cost; no retry bills twice.
+"""Hold, capture, release, extend: the billing gate. Hold before the costly call, then take what it cost, once.
 
 A hold rests on a customer's credit, on a mandate's budget, or on both. Everything here takes lists and answers each
 member for itself, with what became of the hold or with the error that refuses it; all is written through the one
@@ -15,7 +15,7 @@ from paywarden.billing.top_ups import Funding
 from paywarden.flow.authority import Standing
 from paywarden.flow.desk import Actor, Desk
 from paywarden.flow.gate_write import Planned, change_each, write_each
-from paywarden.flow.held import Answer, Held, held, shown
+from paywarden.flow.held import Answer, Held, Hold, held, only, shown
 from paywarden.flow.postings import budget_lines, window_grants
 from paywarden.guardrails import mandates
 from paywarden.guardrails.facts import GateFacts
@@ -31,7 +31,7 @@ from paywarden.kit.errors import (
 from paywarden.kit.money import Money, check_amount_minor, display
 from paywarden.kit.text import clean_id
 from paywarden.ledger import chart
-from paywarden.ledger.intents import Gate, Key, Line, Outcome, Post, Reserve, Void
+from paywarden.ledger.intents import Extend, Gate, Key, Line, Outcome, Post, Reserve, Void
 from paywarden.payments.idempotency import IdempotentRequest
 
 MAX_HOLD_SECONDS = 30 * 86_400
@@ -95,6 +95,17 @@ async def release(desk: Desk, actor: Actor, hold_ids: Sequence[UUID]) -> list[An
     return await change_each(desk, actor, hold_ids, [partial(_to_release, each) for each in hold_ids])
 
 
+async def extend(desk: Desk, actor: Actor, hold_id: UUID, expires_in_seconds: int) -> Hold:
+    """Let a pending hold expire so many seconds from now.
+
+    Raises InvalidFieldError, ForbiddenError, NotFoundError, HoldExpiredError, StateConflictError (captured or released
+    already), AuthenticationError, OverloadedError.
+    """
+    _check_time(expires_in_seconds)
+    plan = partial(_to_extend, hold_id, expires_in_seconds)
+    return only(await change_each(desk, actor, [hold_id], [plan])).hold
+
+
 def _to_hold(wanted: NewHold, standing: Standing) -> Planned:
     """Raises InvalidFieldError, PaymentDeniedError."""
     _check(wanted)
@@ -124,7 +135,11 @@ def _check(wanted: NewHold) -> None:
     for param, value in (("customer", wanted.customer_id), ("feature", wanted.feature)):
         if value is not None:
             clean_id(value, param)
-    if not 1 <= wanted.expires_in_seconds <= MAX_HOLD_SECONDS:
+    _check_time(wanted.expires_in_seconds)
+
+
+def _check_time(expires_in_seconds: int) -> None:
+    if not 1 <= expires_in_seconds <= MAX_HOLD_SECONDS:
         raise InvalidFieldError("expires_in", f"must be 1 to {MAX_HOLD_SECONDS} seconds")
 
 
@@ -217,4 +232,16 @@ def _was_released(outcome: Outcome) -> Answer:
     hold = shown(outcome)
     if hold is not None and hold.status in ("released", "expired"):
         return Held(hold, replayed=False)
+    return held(outcome)
+
+
+def _to_extend(hold_id: UUID, expires_in_seconds: int, owner_id: UUID | None, standing: Standing) -> Planned:
+    intent = Extend(hold_id, expires_in_seconds, standing.authority(), owner_id or standing.principal.id)
+    return Planned(intent, _was_extended)
+
+
+def _was_extended(outcome: Outcome) -> Answer:
+    hold = shown(outcome)
+    if outcome.result == "conflict" and hold is not None and hold.status == "expired":
+        return HoldExpiredError("The hold has expired already; make a new one.")
     return held(outcome)

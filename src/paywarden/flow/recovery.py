@@ -8,11 +8,12 @@ from uuid import UUID
 import structlog
 
 from paywarden.db.transaction import retrying, system_transaction, transaction
-from paywarden.flow import advance, embedding, event_groups, facts
+from paywarden.flow import advance, embedding, event_groups, facts, lapse
 from paywarden.flow.batch import MOST_A_BATCH
 from paywarden.flow.desk import Connection, Desk
 from paywarden.kit.errors import OverloadedError
 from paywarden.kit.states import Status
+from paywarden.ledger import gates
 from paywarden.payments import idempotency, queue, rows
 from paywarden.payments.rows import Move
 from paywarden.reviews import reviews
@@ -181,4 +182,5 @@ _DUE: tuple[tuple[Look, Work], ...] = (
     (queue.expiring, expire),
     (queue.facts_overdue, expire_unanswered),
     (reviews.overdue, expire_unreviewed),
+    (gates.tenants_with_lapsed, lapse.expire_holds),
 )

@@ -78,3 +78,38 @@ select id, book, asset, code, normal, balance, held, floor, blocked, created_at
 from paywarden.accounts
 where tenant_id = (select paywarden.tenant()) and (book, code) in (select * from unnest(%(books)s::text[], %(codes)s::text[]))
 order by book, asset, code;
+
+-- name: gate_hold_by_id
+-- One hold at the gate, as the write door shows it.
+select to_jsonb(hold) - 'tenant_id' as hold from paywarden.holds as hold
+where hold.tenant_id = (select paywarden.tenant()) and hold.id = %(id)s and hold.principal_id is not null;
+
+-- name: list_gate_holds
+-- Holds at the gate, newest first, after a cursor. One that commits while somebody pages is missed like one made later.
+select to_jsonb(hold) - 'tenant_id' as hold from paywarden.holds as hold
+where hold.tenant_id = (select paywarden.tenant()) and hold.principal_id is not null
+  and (%(status)s::text is null or hold.status = %(status)s)
+  and (%(customer_id)s::text is null or hold.customer_id = %(customer_id)s)
+  and (%(after_id)s::uuid is null or hold.id < %(after_id)s::uuid)
+order by hold.id desc
+limit %(limit)s;
+
+-- name: tenants_with_lapsed_holds
+-- Tenants with holds at the gate whose time is over, those first whose holds wait longest.
+select tenant_id, tenant_id as id
+from (
+    select tenant_id, expires_at from paywarden.holds
+    where status = 'pending' and principal_id is not null and expires_at <= paywarden.clock()
+    order by expires_at
+    limit 1000) as lapsed
+group by tenant_id
+order by min(expires_at)
+limit %(limit)s;
+
+-- name: lapsed_holds
+-- Holds of the tenant whose time is over, the longest first.
+select id from paywarden.holds
+where tenant_id = (select paywarden.tenant()) and status = 'pending' and principal_id is not null
+  and expires_at <= paywarden.clock()
+order by expires_at
+limit %(limit)s;

@@ -37,17 +37,16 @@ def summarize(desk: Paywarden, customer: str, job: str, text: str) -> str:
 
 
 def main(admin_key: str) -> None:
-    run = secrets.token_hex(3)
-    customer = f"reader-{run}"
+    customer = f"reader-{secrets.token_hex(3)}"
     with Paywarden(URL, admin_key) as finance:
-        finance.top_up_credit(customer, 20, "usd", reference="bank statement 7", idempotency_key=f"top-{run}")
-        agent = finance.create_agent("service", f"summaries-{run}", ["initiate"])
+        finance.top_up_credit(customer, 20, "usd", reference="bank statement 7", idempotency_key=f"top-{customer}")
+        agent = finance.create_agent("service", f"summaries-{customer}", ["initiate"])
         secret = finance.create_key(agent["id"], expires_in_seconds=3600)["secret"]
         for job in ("job-1", "job-1", "job-2"):  # The second is a retry of the first.
             try:
                 with Paywarden(URL, secret) as desk:
                     told = summarize(
-                        desk, customer, f"{run}-{job}", "The quick brown fox jumps over the lazy dog. " * 7
+                        desk, customer, f"{customer}-{job}", "The quick brown fox jumps over the lazy dog. " * 7
                     )
             except PaywardenApiError as refused:
                 told = f"refused: {refused.code}"

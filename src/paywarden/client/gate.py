@@ -73,7 +73,9 @@ class HoldStory:
         return self.opened
 
     def extend(self, expires_in_seconds: int) -> Conversation[objects.Hold]:
-        """More time, counted from now."""
+        """More time, counted from now; what is billed needs none."""
+        if self.billed:
+            return self.opened
         self.hold = yield from calls.extend_hold(self.opened["id"], expires_in_seconds)
         return self.hold
 

@@ -254,6 +254,8 @@ async def test_holds_are_listed_looked_at_and_given_more_time(gate: Gate) -> Non
     await gate.agent.pay(f"/v1/holds/{first}/capture", amount_minor=40)
     shown = (await gate.agent.get(f"/v1/holds/{first}")).json()
     assert (shown["status"], shown["captured_minor"], shown["amount_minor"]) == ("captured", 40, 100)
+    booked = (await gate.admin.get("/v1/ledger/transfers", limit=1)).json()["data"][0]
+    assert (booked["hold"], booked["payment"], booked["amount_minor"]) == (first, None, 40)
     page = (await gate.agent.get("/v1/holds", limit=1)).json()
     assert ([each["id"] for each in page["data"]], page["has_more"]) == ([second], True)
     rest = (await gate.agent.get("/v1/holds", cursor=page["next_cursor"])).json()

@@ -49,7 +49,7 @@ def transfers(
         "debit": "debit",
         "credit": "credit",
         "amount >": "display",
-        "payment": "payment",
+        "payment or hold": lambda row: row.get("payment") or row.get("hold"),
         "late": lambda row: "late" if row.get("late") else None,
     }
     page = session.desk.list_transfers(limit=limit, cursor=cursor)

@@ -406,6 +406,7 @@ class Transfer(TypedDict):
     display: str
     late: bool
     payment: str | None
+    hold: str | None
     at: str
 
 

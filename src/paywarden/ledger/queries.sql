@@ -26,7 +26,8 @@ order by transfer.id;
 -- name: list_transfers
 -- Committed transfers, newest first, after a cursor.
 select transfer.id, transfer.operation, transfer.fact_kind, transfer.book, transfer.asset, transfer.amount_minor,
-    transfer.late, transfer.event_at, transfer.created_at, transfer.payment_id, transfer.transaction_id::text,
+    transfer.late, transfer.event_at, transfer.created_at, transfer.payment_id, transfer.hold_id,
+    transfer.transaction_id::text,
     debit.code as debit, credit.code as credit
 from paywarden.transfers as transfer
 join paywarden.accounts as debit on debit.tenant_id = transfer.tenant_id and debit.id = transfer.debit_account_id

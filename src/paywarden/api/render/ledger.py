@@ -40,6 +40,7 @@ class TransferObject(TypedDict):
     display: str
     late: bool
     payment: str | None
+    hold: str | None
     at: str
 
 
@@ -123,6 +124,7 @@ def transfer_object(row: Mapping[str, Any]) -> TransferObject:
         "display": display_asset(row["amount_minor"], row["asset"]),
         "late": row["late"],
         "payment": public_id("pay", row["payment_id"]),
+        "hold": public_id("hold", row["hold_id"]),
         "at": rfc3339(row["event_at"] or row["created_at"]),
     }
 

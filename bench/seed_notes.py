@@ -74,8 +74,9 @@ def _write(connection: psycopg.Connection[Any], wanted: Notes, near: Vectors) ->
             for name in names:
                 copy.write_row((tenant, name))
         note_ids = [ids.new_uuid() for _ in range(wanted.count)]
-        _copy_notes(cursor, zip(note_ids, _customers(chance, wanted, names), texts(2), strict=False))
-        _copy_vectors(cursor, zip(note_ids, _vectors(chance, wanted.count, near), strict=True))
+        customers = _customers(chance, wanted, names)
+        _copy_notes(cursor, zip(note_ids, customers, texts(2), strict=False))
+        _copy_vectors(cursor, zip(note_ids, customers, _vectors(chance, wanted.count, near), strict=True))
 
 
 def _customers(chance: np.random.Generator, wanted: Notes, names: list[str]) -> list[str]:
@@ -104,9 +105,9 @@ def _copy_notes(cursor: psycopg.Cursor[Any], notes: Iterator[tuple[Any, str, str
             copy.write_row((QUICKSTART_TENANT_ID, note_id, customer, "customer", content, digest))
 
 
-def _copy_vectors(cursor: psycopg.Cursor[Any], vectors: Iterator[tuple[Any, Vectors]]) -> None:
-    columns = "tenant_id, note_id, embedder, embedding"
+def _copy_vectors(cursor: psycopg.Cursor[Any], vectors: Iterator[tuple[Any, str, Vectors]]) -> None:
+    columns = "tenant_id, note_id, customer_id, embedder, embedding"
     with cursor.copy(f"copy paywarden.note_vectors ({columns}) from stdin (format binary)") as copy:
-        copy.set_types(["uuid", "uuid", "text", "vector"])
-        for note_id, vector in vectors:
-            copy.write_row((QUICKSTART_TENANT_ID, note_id, _EMBEDDER_ID, vector))
+        copy.set_types(["uuid", "uuid", "text", "text", "vector"])
+        for note_id, customer, vector in vectors:
+            copy.write_row((QUICKSTART_TENANT_ID, note_id, customer, _EMBEDDER_ID, vector))

@@ -2,9 +2,11 @@
 
 import csv
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from importlib import resources
 from typing import Any
 
+import numpy as np
 import pytest
 
 from paywarden.db.pool import Connection, Pool
@@ -12,7 +14,7 @@ from paywarden.db.transaction import transaction
 from paywarden.identity import principals, tenants
 from paywarden.kit import ids
 from paywarden.memory import notes
-from paywarden.memory.embedder import Vector
+from paywarden.memory.embedder import Vector, unit
 from paywarden.memory.local_embedder import UniversalSentenceEmbedder
 from paywarden.memory.notes import NewNote, TextQuery
 from tests.database.test_notes import axis
@@ -129,3 +131,56 @@ async def test_words_beside_meaning_find_no_less_than_meaning_alone(here: Pool, 
     print(f"first note has the intent: meaning {exact}, meaning and all words {both}, meaning and any word {either}")
     assert both >= exact > 85
     assert either < exact
+
+
+async def in_full(connection: Connection, vector: Vector) -> list[str]:
+    """The same search without sketches: every vector compared."""
+    asked = TextQuery("", "test", vector)
+    values = notes._text_search("cust_001", asked, 50)
+    rows = await (await connection.execute(notes.SQL.nearest_by_text_without_sketch, values)).fetchall()
+    return [row["content"] for row in rows]
+
+
+async def close_together(connection: Connection) -> list[Vector]:
+    """Notes whose distances differ by less than half the bits can tell; some have ended, some nobody has read."""
+    chance = np.random.default_rng(7)
+    middle = chance.standard_normal(512)
+    middle /= np.linalg.norm(middle)
+    past = datetime.now(UTC) - timedelta(days=1)
+    for number in range(300):
+        vector = unit(middle + chance.standard_normal(512) * 0.0005)
+        ended = past if number % 7 == 0 else None
+        note = NewNote("cust_001", f"note {number}", valid_until=ended)
+        await notes.add(connection, note, "test", None if number % 5 == 0 else vector)
+    return [unit(middle + chance.standard_normal(512) * 0.02) for _ in range(20)]
+
+
+async def test_a_search_by_sketches_finds_exactly_what_a_comparison_of_all_finds(here: Pool) -> None:
+    async with transaction(here, HERE) as connection:
+        for vector in await close_together(connection):
+            assert await found(connection, "", vector) == await in_full(connection, vector)
+
+
+async def test_that_test_sees_sketches_that_are_believed(here: Pool, monkeypatch: Any) -> None:
+    statement = notes.SQL._by_name["nearest_by_text"]
+    assert " + 0.003" in statement.sql
+    twin = replace(statement, sql=statement.sql.replace(" + 0.003", ""))
+    monkeypatch.setitem(notes.SQL._by_name, "nearest_by_text", twin)
+    async with transaction(here, HERE) as connection:
+        queries = await close_together(connection)
+        differ = [await found(connection, "", vector) != await in_full(connection, vector) for vector in queries]
+        assert any(differ)
+
+
+async def test_vectors_that_are_too_long_for_a_sketch_are_compared_in_full(here: Pool) -> None:
+    async with transaction(here, HERE) as connection:
+        await keep(connection, far=axis(-1, dimension=1536), nearest=axis(1, dimension=1536))
+        assert await found(connection, "", axis(1, dimension=1536)) == ["nearest", "far"]
+
+
+async def test_few_notes_with_a_vector_are_followed_by_those_without(here: Pool) -> None:
+    async with transaction(here, HERE) as connection:
+        await notes.add(connection, NewNote("cust_001", "older"), "test", None)
+        await keep(connection, far=axis(-1), near=axis(1))
+        await notes.add(connection, NewNote("cust_001", "newer"), "test", None)
+        assert await found(connection, "") == ["near", "far", "newer", "older"]

@@ -22,6 +22,8 @@ SQL = load(__package__)
 Connection = AsyncConnection[dict[str, Any]]
 MAX_FOUND = 50
 MAX_RECORDS = 500
+# Longer vectors have no sketch (0004_guardrails.sql).
+MAX_SKETCHED_DIMENSION = 1_200
 # Nobody asks for more words than that to be in one note; a query of ten thousand words is an attack.
 MAX_SEARCHED_CHARACTERS = 2_000
 
@@ -188,7 +190,9 @@ async def of_customer(connection: Connection, customer_id: str, limit: int, befo
 
 async def nearest_by_text(connection: Connection, customer_id: str, asked: TextQuery, limit: int) -> list[Note]:
     """The customer's notes that a text finds: near to it by the same embedder's vector, or with all its words."""
-    return await _notes(connection, SQL.nearest_by_text, _text_search(customer_id, asked, check_limit(limit)))
+    sketched = asked.vector is not None and len(asked.vector) <= MAX_SKETCHED_DIMENSION
+    statement = SQL.nearest_by_text if sketched else SQL.nearest_by_text_without_sketch
+    return await _notes(connection, statement, _text_search(customer_id, asked, check_limit(limit)))
 
 
 async def nearest_by_own_vector(connection: Connection, customer_id: str, vector: Vector, limit: int) -> list[Note]:

@@ -8,10 +8,11 @@ values ((select paywarden.tenant()), %(id)s, %(customer_id)s, %(invoice_id)s, %(
 
 -- name: insert_note_vectors
 -- An embedder's vectors of notes; those that are there already stay.
-insert into paywarden.note_vectors (tenant_id, note_id, embedder, embedding)
-select (select paywarden.tenant()), made.note_id, %(embedder)s, made.embedding::vector
+insert into paywarden.note_vectors (tenant_id, note_id, customer_id, embedder, embedding)
+select note.tenant_id, note.id, note.customer_id, %(embedder)s, made.embedding::vector
 from unnest(%(note_ids)s::uuid[], %(embeddings)s::text[]) as made (note_id, embedding)
-order by made.note_id
+join paywarden.notes as note on note.tenant_id = (select paywarden.tenant()) and note.id = made.note_id
+order by note.id
 on conflict (tenant_id, note_id, embedder) do nothing;
 
 -- name: notes_without_vector
@@ -56,9 +57,72 @@ limit %(limit)s;
 
 -- name: nearest_by_text
 -- A customer's notes that a text finds: the first 50 by our vector of it and the first 50 with all its words, merged
--- by reciprocal rank fusion (k = 60). Narrowed by the b-tree first, then compared exactly, both ways. Words that only
+-- by reciprocal rank fusion (k = 60). Exactly: the sketches, read side by side from an index, leave out only what is
+-- farther away than the fiftieth by more than half the bits can be wrong; the rest is compared in full. Words that only
 -- exclude (-refund) would find everything else; they count for nothing. Notes without a vector come after those with
--- one, the newest first; so do all when there is no vector to compare with.
+-- one, the newest first.
+with asked as materialized (
+    select words, querytree(words) not in ('', 'T') as says_something
+    from websearch_to_tsquery('simple', %(words)s) as words),
+sketched as materialized (
+    select made.note_id as id, made.sketch <=> %(vector)s::vector::halfvec as roughly
+    from paywarden.note_vectors as made
+    where made.tenant_id = (select paywarden.tenant()) and made.customer_id = %(customer_id)s
+      and made.embedder = %(embedder)s
+      and made.note_id not in (
+        select ended.id from paywarden.notes as ended
+        where ended.tenant_id = (select paywarden.tenant()) and ended.customer_id = %(customer_id)s
+          and ended.valid_until <= (select paywarden.clock()))),
+read as materialized (
+    select sketched.id, made.embedding <=> %(vector)s::vector as distance
+    from sketched
+    join paywarden.note_vectors as made
+        on made.tenant_id = (select paywarden.tenant()) and made.note_id = sketched.id and made.embedder = %(embedder)s
+    where sketched.roughly <= (
+        select max(roughly) + 0.003 from (select roughly from sketched order by roughly limit 50) as nearest)
+    order by distance, sketched.id desc
+    limit 50),
+unread as (
+    select note.id, null::double precision as distance
+    from paywarden.notes as note
+    where (select count(*) from read) < 50
+      and note.tenant_id = (select paywarden.tenant()) and note.customer_id = %(customer_id)s
+      and (note.valid_until is null or note.valid_until > (select paywarden.clock()))
+      and not exists (select from sketched where sketched.id = note.id)
+    order by note.id desc
+    limit 50),
+near as (
+    select id, distance, row_number() over (order by distance, id desc) as place
+    from (select * from read union all select * from unread) as either
+    order by place
+    limit 50),
+worded as (
+    select note.id, row_number() over (order by ts_rank_cd(note.words, asked.words) desc, sketched.roughly, note.id desc)
+        as place
+    from asked
+    join paywarden.notes as note on asked.says_something and note.words @@ asked.words
+    left join sketched on sketched.id = note.id
+    where note.tenant_id = (select paywarden.tenant()) and note.customer_id = %(customer_id)s
+      and (note.valid_until is null or note.valid_until > (select paywarden.clock()))
+    order by place
+    limit 50),
+found as (
+    select id, coalesce(1.0 / (60 + near.place), 0) + coalesce(1.0 / (60 + worded.place), 0) as fused,
+        coalesce(near.distance, made.embedding <=> %(vector)s::vector) as distance
+    from near
+    full join worded using (id)
+    left join paywarden.note_vectors as made
+        on made.tenant_id = (select paywarden.tenant()) and made.note_id = id and made.embedder = %(embedder)s
+    order by fused desc, distance, id desc
+    limit %(limit)s)
+select note.id, note.customer_id, invoice_id, case_id, source, trust, content, content_sha256, facts, valid_until, author_id,
+    created_at, 1 - found.distance as score
+from found
+join paywarden.notes as note on note.tenant_id = (select paywarden.tenant()) and note.id = found.id
+order by found.fused desc, found.distance, note.id desc;
+
+-- name: nearest_by_text_without_sketch
+-- The same where there are no sketches, because the vectors are too long or there is none to compare with: all in full.
 with asked as materialized (
     select words, querytree(words) not in ('', 'T') as says_something
     from websearch_to_tsquery('simple', %(words)s) as words),
@@ -70,8 +134,8 @@ of_customer as materialized (
     cross join paywarden.notes as note
     left join paywarden.note_vectors as made
         on made.tenant_id = note.tenant_id and made.note_id = note.id and made.embedder = %(embedder)s
-    where note.tenant_id = (select paywarden.tenant()) and customer_id = %(customer_id)s
-      and (note.valid_until is null or valid_until > (select paywarden.clock()))),
+    where note.tenant_id = (select paywarden.tenant()) and note.customer_id = %(customer_id)s
+      and (note.valid_until is null or note.valid_until > (select paywarden.clock()))),
 placed as (
     select id, distance, row_number() over (order by distance, id desc) as near,
         case when wording is not null
@@ -84,7 +148,7 @@ found as (
     where near <= 50 or worded <= 50
     order by fused desc, distance, id desc
     limit %(limit)s)
-select note.id, customer_id, invoice_id, case_id, source, trust, content, content_sha256, facts, valid_until, author_id,
+select note.id, note.customer_id, invoice_id, case_id, source, trust, content, content_sha256, facts, valid_until, author_id,
     created_at, 1 - found.distance as score
 from found
 join paywarden.notes as note on note.tenant_id = (select paywarden.tenant()) and note.id = found.id
@@ -112,7 +176,7 @@ with of_customer as materialized (
       and (valid_until is null or valid_until > (select paywarden.clock()))
     order by id desc
     limit %(limit)s)
-select note.id, customer_id, invoice_id, case_id, source, trust, content, content_sha256, facts, valid_until, author_id,
+select note.id, note.customer_id, invoice_id, case_id, source, trust, content, content_sha256, facts, valid_until, author_id,
     note.created_at, 1 - (made.embedding <=> %(vector)s::vector) as score
 from of_customer as note
 left join paywarden.note_vectors as made
@@ -128,7 +192,7 @@ with of_customer as materialized (
       and ((trust in ('record', 'staff') and invoice_id = %(invoice)s) or (trust = 'staff' and invoice_id is null))
     order by id desc
     limit %(limit)s)
-select note.id, customer_id, invoice_id, case_id, source, trust, content, content_sha256, facts, valid_until, author_id,
+select note.id, note.customer_id, invoice_id, case_id, source, trust, content, content_sha256, facts, valid_until, author_id,
     note.created_at, 1 - (made.embedding <=> %(vector)s::vector) as score
 from of_customer as note
 left join paywarden.note_vectors as made
@@ -143,7 +207,7 @@ with given as materialized (
       and (valid_until is null or valid_until > (select paywarden.clock()))
     order by id
     limit %(limit)s)
-select note.id, customer_id, invoice_id, case_id, source, trust, content, content_sha256, facts, valid_until, author_id,
+select note.id, note.customer_id, invoice_id, case_id, source, trust, content, content_sha256, facts, valid_until, author_id,
     note.created_at, 1 - (made.embedding <=> %(vector)s::vector) as score
 from given as note
 left join paywarden.note_vectors as made
@@ -258,7 +322,7 @@ limit %(limit)s;
 
 -- name: found_notes
 -- Notes by id, each with the distance at which it was found, nearest first.
-select note.id, customer_id, invoice_id, case_id, source, trust, content, content_sha256, facts, valid_until, author_id,
+select note.id, note.customer_id, invoice_id, case_id, source, trust, content, content_sha256, facts, valid_until, author_id,
     created_at, 1 - found.distance as score
 from unnest(%(ids)s::uuid[], %(distances)s::float8[]) as found (id, distance)
 join paywarden.notes as note on note.tenant_id = (select paywarden.tenant()) and note.id = found.id

@@ -64,10 +64,11 @@ create table paywarden.notes (
     valid_until timestamptz,
     created_at timestamptz not null default paywarden.clock(),
     primary key (tenant_id, id),
+    constraint notes_by_customer unique (tenant_id, customer_id, id),
     foreign key (tenant_id, customer_id) references paywarden.customers (tenant_id, id),
     foreign key (tenant_id, payment_id) references paywarden.payments (tenant_id, id)
 );
-create index notes_by_customer on paywarden.notes (tenant_id, customer_id, id);
+create index notes_ending on paywarden.notes (tenant_id, customer_id) where valid_until is not null;
 create index notes_by_payment on paywarden.notes (tenant_id, payment_id, id) where payment_id is not null;
 call paywarden.wall('paywarden.notes');
 call paywarden.make_insert_only('paywarden.notes');
@@ -77,13 +78,21 @@ call paywarden.make_insert_only('paywarden.notes');
 create table paywarden.note_vectors (
     tenant_id uuid not null,
     note_id uuid not null,
+    -- The note's own.
+    customer_id text not null,
     embedder text not null check (length(embedder) between 1 and 255),
     embedding vector not null,
     dimension integer not null generated always as (vector_dims(embedding)) stored,
+    -- The same in half the bits, where that fits into a line of an index: to find among a customer's many notes those few
+    -- that must be compared exactly (docs/decisions/0008-growth.md).
+    sketch halfvec generated always as (case when vector_dims(embedding) <= 1200 then embedding::halfvec end) stored,
     created_at timestamptz not null default paywarden.clock(),
     primary key (tenant_id, note_id, embedder),
-    foreign key (tenant_id, note_id) references paywarden.notes (tenant_id, id)
+    foreign key (tenant_id, customer_id, note_id) references paywarden.notes (tenant_id, customer_id, id)
 );
+-- All that a first look at a customer's vectors needs, side by side, without the table.
+create index note_vectors_of_customer on paywarden.note_vectors (tenant_id, customer_id, embedder)
+    include (note_id, sketch);
 call paywarden.wall('paywarden.note_vectors');
 call paywarden.make_insert_only('paywarden.note_vectors');
 

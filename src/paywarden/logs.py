@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator
+from contextvars import ContextVar
 from types import TracebackType
 from typing import Any
 from urllib.parse import quote, unquote
@@ -124,10 +125,19 @@ class _Handler(logging.StreamHandler[Any]):
         sys.stderr.write(json.dumps({"event": "a log record could not be rendered", "logger": record.name}) + "\n")
 
 
+request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
+"""The request that is being answered, in every line about it."""
+
+
+def _with_request_id(_: Any, __: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    present = request_id.get()
+    return event if present is None else {"request_id": present, **event}
+
+
 def configure(level: str, secrets: Iterable[str]) -> None:
     """Send every log of this process, also of libraries and uncaught errors, through one redacting handler."""
     seen_by_all: list[structlog.typing.Processor] = [
-        structlog.contextvars.merge_contextvars,
+        _with_request_id,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),

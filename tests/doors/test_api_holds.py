@@ -52,7 +52,7 @@ class Gate:
 async def gate(door: Door) -> AsyncIterator[Gate]:
     top_up = Movement(chart.bank("default", "usd"), chart.customer_credit("cust_1", "usd"), 1000)
     async with transaction(door.desk.pool, QUICKSTART_TENANT_ID) as connection:
-        await ledger.write(connection, [Book(f"test:{ids.new_uuid()}", "top_up", [top_up], fact=True)])
+        await ledger.write(connection, [Book(f"test:{ids.new_uuid()}", "test", [top_up], fact=True)])
     async with door.caller(await door.admin_key()) as admin:
         agent = (await admin.post("/v1/agents", {"name": "gate", "roles": ["initiate"]})).json()["id"]
         secret = (await admin.post("/v1/keys", {"principal": agent})).json()["secret"]

@@ -13,6 +13,7 @@ import pytest
 
 from paywarden.db.transaction import transaction
 from paywarden.flow import access, hold
+from paywarden.flow.authority import Standings
 from paywarden.flow.desk import Actor
 from paywarden.flow.held import Answer, Held, only
 from paywarden.flow.hold import Capture, NewHold
@@ -21,6 +22,7 @@ from paywarden.guardrails.mandates import Limit, Mandate
 from paywarden.kit import ids
 from paywarden.kit.canonical import digest
 from paywarden.kit.errors import (
+    AuthenticationError,
     CaptureTooLargeError,
     ForbiddenError,
     HoldExpiredError,
@@ -267,6 +269,31 @@ async def test_a_new_day_has_its_own_budget_also_for_whoever_is_remembered(gate:
     await gate.hold(700, actor=agent, customer_id=None, mandate_id=mandate.id)
     world.clock.advance(86_400)
     assert (await gate.hold(700, actor=agent, customer_id=None, mandate_id=mandate.id)).hold.status == "pending"
+
+
+async def test_a_remembered_key_ends_when_it_expires(gate: Gate, world: World) -> None:
+    _, key = await access.create_key(gate.stage.desk, gate.stage.admin, gate.agent.principal.id, 60)
+    agent = await replace(gate, key=key).remembered()
+    held = (await gate.hold(100, actor=agent)).hold
+    world.clock.advance(61)
+    for attempt in (gate.hold(1, actor=agent), gate.capture(held.id, 1, actor=agent), gate.release(held.id, agent)):
+        with pytest.raises(AuthenticationError):
+            await attempt
+    assert await gate.credit() == (1000, 100)
+
+
+async def test_no_more_keys_are_remembered_than_allowed(gate: Gate) -> None:
+    desk = gate.stage.desk
+    standings = Standings(desk.pool, most=2)
+    keys = [(await access.create_key(desk, gate.stage.admin, gate.agent.principal.id, None))[1] for _ in range(3)]
+    first = await standings.of_key(keys[0])
+    await standings.of_key(keys[1])
+    assert await standings.of_key(keys[0]) is first
+    await standings.of_key(keys[2])
+    assert await standings.of_key(keys[0]) is first
+    await standings.of_key(keys[1])
+    assert await standings.of_key(keys[0]) is first
+    assert len(standings) == 2
 
 
 async def test_roles_say_who_holds_and_whose_holds_one_may_close(gate: Gate) -> None:

@@ -101,3 +101,8 @@ def test_no_bytes_raise_anything_but_a_value_error(body: bytes) -> None:
     except ValueError:
         return
     json.loads(body)
+
+
+@given(VALUES | st.dictionaries(st.text(max_size=3), SCALARS | st.floats(allow_nan=False, allow_infinity=False)))
+def test_the_short_way_writes_what_the_long_way_writes(value: Any) -> None:
+    assert canonical_json(value) == rfc8785.dumps(value)

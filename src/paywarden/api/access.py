@@ -25,6 +25,11 @@ def actor_of(request: Request) -> Actor:
     return cast(Actor, request.scope[ACTOR])
 
 
+def given_headers(request: Request, name: bytes) -> list[str]:
+    """Every value that was given under this lower-case name, without looking at the other headers."""
+    return [value.decode("latin-1") for given, value in request.scope["headers"] if given == name]
+
+
 TheDesk = Annotated[Desk, Depends(desk_of)]
 TheActor = Annotated[Actor, Depends(actor_of)]
 
@@ -41,7 +46,7 @@ async def by_remembered_key(request: Request) -> Actor:
 
 
 def _key_of(request: Request) -> str:
-    given = request.headers.getlist("authorization")
+    given = given_headers(request, b"authorization")
     if not given:
         raise AuthenticationError("Send your API key: 'Authorization: Bearer pw_...'.")
     found = _BEARER.fullmatch(given[0]) if len(given) == 1 else None

@@ -14,7 +14,7 @@ import structlog
 from fastapi import Request, Response
 from fastapi.routing import APIRouter
 from pydantic import BaseModel, ValidationError
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from paywarden.api import access, idempotency, preferences, problems
 from paywarden.api.requests import DoorRequest, Handler, KeyRoute
@@ -22,6 +22,8 @@ from paywarden.flow.words import Actor
 from paywarden.kit.errors import InvalidFieldError, PaywardenError
 
 _LOG = structlog.get_logger(__name__)
+_ANSWER = "paywarden.hot_answer"
+_NO_QUERY: frozenset[str] = frozenset()
 _Reader = Callable[[Request], Any]
 # How a parameter of an endpoint is read; what is not here, a hot route does not offer.
 _READERS: Mapping[Callable[..., Any], _Reader] = {
@@ -63,7 +65,7 @@ class HotRoute(KeyRoute):
 
         async def answer(request: Request) -> Response:
             door = DoorRequest(request.scope, request.receive, self.limit_bytes)
-            await self.check(door, frozenset(), takes_body=model is not None)
+            await self.check(door, _NO_QUERY, takes_body=model is not None)
             values = {name: read(door) for name, read in readers}
             if model is not None:
                 values[body_name] = _valid(model, await door.json())
@@ -92,39 +94,40 @@ class HotRoute(KeyRoute):
 
 
 class HotRoutes:
-    """ASGI middleware that answers hot routes and hands everything else on."""
+    """ASGI application of the hot routes: to be asked what it finds for a request, and then for an answer."""
 
-    def __init__(self, app: ASGIApp, routers: Sequence[APIRouter]) -> None:
-        self._app = app
+    def __init__(self, routers: Sequence[APIRouter]) -> None:
         hot = [route for router in routers for route in router.routes if isinstance(route, HotRoute)]
         answering = [(route, route.get_route_handler()) for route in hot]
         self._by_path = {route.path: (route, answer) for route, answer in answering if not route.param_convertors}
         self._by_form = [(route.path_regex, route, answer) for route, answer in answering if route.param_convertors]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer, or pass on what is no hot route or not asked by its method."""
-        found = self._find(scope) if scope["type"] == "http" else None
-        if found is None:
-            await self._app(scope, receive, send)
-            return
-        route, answer = found
-        scope["route"] = route
+        """Answer what was found."""
         try:
-            response = await answer(Request(scope, receive))
+            response = await scope[_ANSWER](Request(scope, receive))
         except PaywardenError as error:
             response = problems.of_own(scope[problems.REQUEST_ID], error)
         await response(scope, receive, send)
 
-    def _find(self, scope: Scope) -> tuple[HotRoute, Handler] | None:
+    def find(self, scope: Scope) -> bool:
+        """Whether this is a request to a hot route, by a method that it has; the scope knows which from then on."""
+        if scope["type"] != "http" or (found := self._named(scope)) is None:
+            return False
+        if scope["method"] not in (found[0].methods or ()):
+            return False
+        scope["route"], scope[_ANSWER] = found
+        return True
+
+    def _named(self, scope: Scope) -> tuple[HotRoute, Handler] | None:
         path = scope["path"]
-        found = self._by_path.get(path)
-        if found is None:
-            for form, route, answer in self._by_form:
-                if match := form.match(path):
-                    scope["path_params"] = match.groupdict()
-                    found = route, answer
-                    break
-        return found if found is not None and scope["method"] in (found[0].methods or ()) else None
+        if (found := self._by_path.get(path)) is not None:
+            return found
+        for form, route, answer in self._by_form:
+            if match := form.match(path):
+                scope["path_params"] = match.groupdict()
+                return route, answer
+        return None
 
 
 def _path_reader(name: str) -> _Reader:

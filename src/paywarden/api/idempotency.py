@@ -6,6 +6,7 @@ from typing import Annotated, Any, overload
 
 from fastapi import Depends, Header, Request
 
+from paywarden.api.access import given_headers
 from paywarden.api.problems import missing_key
 from paywarden.flow.words import IdempotentRequest
 from paywarden.kit.canonical import digest
@@ -13,13 +14,14 @@ from paywarden.kit.errors import InvalidFieldError
 
 REPLAYED = "Idempotent-Replayed"
 _HEADER = "Idempotency-Key"
+_RAW_HEADER = _HEADER.lower().encode()
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 _SCHEMA: dict[str, Any] = {"minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"}
 
 
 def key_of(request: Request) -> str | None:
     """The key that the request carries, if any. Raises InvalidFieldError."""
-    given = request.headers.getlist(_HEADER)
+    given = given_headers(request, _RAW_HEADER)
     if not given:
         return None
     if len(given) > 1 or not _KEY.fullmatch(given[0]):
@@ -78,7 +80,11 @@ async def keyed(request: Request, key: str | None) -> IdempotentRequest | None:
     """
     if key is None:
         return None
-    query = sorted([name, value] for name, value in request.query_params.multi_items())
+    query = (
+        sorted([name, value] for name, value in request.query_params.multi_items())
+        if request.scope["query_string"]
+        else ()
+    )
     return fingerprinted(key, request.method, request.scope["path"], await request.json(), query)
 
 

@@ -20,6 +20,8 @@ class Metrics:
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
+        # What was looked up once, by method, route and status as they come; a method that was made up is not kept.
+        self._counted: dict[tuple[str, str | None, int], tuple[Counter, Histogram]] = {}
         self._present = _Present()
         self._registry.register(self._present)
         self._requests = Counter(
@@ -49,10 +51,18 @@ class Metrics:
 
     def observe(self, method: str, route: str | None, status: int, seconds: float) -> None:
         """Count one answer."""
-        known_method = self.known_method(method)
-        template = route or UNKNOWN_ROUTE
-        self._requests.labels(known_method, template, str(status)).inc()
-        self._seconds.labels(known_method, template).observe(seconds)
+        counted = self._counted.get((method, route, status))
+        if counted is None:
+            known_method, template = self.known_method(method), route or UNKNOWN_ROUTE
+            counted = (
+                self._requests.labels(known_method, template, str(status)),
+                self._seconds.labels(known_method, template),
+            )
+            if method == known_method:
+                self._counted[method, route, status] = counted
+        answers, latencies = counted
+        answers.inc()
+        latencies.observe(seconds)
 
     def observe_code(self, code: str | None) -> None:
         """Count the code of a refusal if it is a denial."""

@@ -17,6 +17,7 @@ from paywarden.kit.text import contains_card_number
 JSON_LIMIT_BYTES = 256 * 1024
 EVENT_LIMIT_BYTES = 1024 * 1024
 _LONGEST_NAME = 64
+_JSON = "application/json"
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
@@ -41,9 +42,13 @@ class DoorRequest(Request):
             message = await self._receive()
             if message["type"] == "http.disconnect":
                 raise ClientDisconnect
-            kept += message.get("body", b"")
-            self._refuse_longer(len(kept))
-            if not message.get("more_body", False):
+            chunk: bytes = message.get("body", b"")
+            more = message.get("more_body", False)
+            self._refuse_longer(len(kept) + len(chunk))
+            if not more and not kept:
+                return chunk
+            kept += chunk
+            if not more:
                 return bytes(kept)
 
     async def json(self) -> Any:
@@ -54,8 +59,8 @@ class DoorRequest(Request):
         return self._json
 
     def _parsed(self, body: bytes) -> Any:
-        types = self.headers.getlist("content-type")
-        if len(types) != 1 or types[0].partition(";")[0].strip().lower() != "application/json":
+        types = access.given_headers(self, b"content-type")
+        if types != [_JSON] and (len(types) != 1 or types[0].partition(";")[0].strip().lower() != _JSON):
             raise UnsupportedMediaTypeError("Send the body as JSON, with the header Content-Type: application/json.")
         return strict_json.parse(body)
 
@@ -65,8 +70,9 @@ class DoorRequest(Request):
 
 
 def _declared_bytes(request: Request) -> int:
-    text = request.headers.get("content-length", "0")
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else 0
+    for text in access.given_headers(request, b"content-length"):
+        return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else 0
+    return 0
 
 
 class DoorRoute(APIRoute):

@@ -5,6 +5,7 @@ Not granian's ordinary server: that leaves an orphan worker on the port when its
 
 import asyncio
 import contextlib
+import gc
 import os
 import signal
 from importlib.metadata import version
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from paywarden.flow.desk import Desk
 
 _LOG = structlog.get_logger(__name__)
+_GARBAGE_OBJECTS = 10_000
 _LOG_TO_STDERR: dict[str, Any] = {
     "handlers": {"console": {"class": "logging.StreamHandler", "stream": "ext://sys.stderr"}},
     "loggers": {"_granian": {"handlers": ["console"], "propagate": False}},
@@ -56,6 +58,7 @@ async def _serve_desk(settings: Settings, desk: "Desk", stopping: asyncio.Event)
         log_level=LogLevels.error,
         log_dictconfig=_LOG_TO_STDERR,
     )
+    _spare_the_collector()
     serving = asyncio.create_task(server.serve())
     stopped = asyncio.create_task(stopping.wait())
     listening = asyncio.create_task(_tell_when_listening(settings))
@@ -65,6 +68,13 @@ async def _serve_desk(settings: Settings, desk: "Desk", stopping: asyncio.Event)
     listening.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await serving
+
+
+def _spare_the_collector() -> None:
+    """What was loaded stays for good: no search for garbage needs to look at it, nor look after every few requests."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(_GARBAGE_OBJECTS, 20, 20)
 
 
 async def _tell_when_listening(settings: Settings) -> None:

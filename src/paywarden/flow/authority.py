@@ -55,6 +55,9 @@ class Standings:
         self._most = most
         self._by_key: OrderedDict[bytes, Standing] = OrderedDict()
 
+    def __len__(self) -> int:
+        return len(self._by_key)
+
     async def of_key(self, text: str) -> Standing:
         """The standing of whoever presents this key, remembered or read. Raises AuthenticationError."""
         remembered = self._by_key.get(digest := hashlib.sha256(text.encode()).digest())

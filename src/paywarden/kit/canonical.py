@@ -4,11 +4,12 @@ import hashlib
 import json
 from typing import Any
 
+import msgspec
 import rfc8785
 
 from paywarden.kit.errors import InvalidFieldError
 
-_PLAIN = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True).encode
+_PLAIN = msgspec.json.Encoder(order="sorted").encode
 _LARGEST = 2**53 - 1
 _DEEPEST = 8
 
@@ -20,14 +21,14 @@ def canonical_json(value: Any) -> bytes:
     """
     try:
         if _is_plain(value, _DEEPEST):
-            return _PLAIN(value).encode()
+            return _PLAIN(value)
         return rfc8785.dumps(value)
     except (rfc8785.CanonicalizationError, UnicodeEncodeError) as error:
         raise InvalidFieldError("body", "must be JSON with finite numbers below 2^53 and valid Unicode") from error
 
 
 def _is_plain(value: Any, levels: int) -> bool:
-    """Whether the standard library's encoder, which is ten times as fast, writes the same bytes: text, whole numbers
+    """Whether a general encoder, which is ten times as fast, writes the same bytes: text, whole numbers
     that JCS allows, true, false, null, and lists and objects of them with ASCII keys.
     """
     kind = type(value)
@@ -55,7 +56,7 @@ def loads_strict(body: bytes) -> Any:
     Raises ValueError, whatever is wrong; nothing of the input is in the message.
     """
     try:
-        return json.loads(body.decode("utf-8"), parse_constant=_refuse_constant, object_pairs_hook=_unique_pairs)
+        return _STRICT.decode(body.decode("utf-8"))
     except (UnicodeDecodeError, RecursionError) as error:
         raise ValueError("not UTF-8 JSON of a sane depth") from error
 
@@ -69,3 +70,7 @@ def _unique_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(result) != len(pairs):
         raise ValueError("a key is repeated")
     return result
+
+
+# One for all: to make a decoder costs more than to decode a body.
+_STRICT = json.JSONDecoder(parse_constant=_refuse_constant, object_pairs_hook=_unique_pairs)

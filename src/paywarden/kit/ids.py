@@ -18,6 +18,10 @@ Prefix = Literal[
 ]  # fmt: skip
 PREFIXES: tuple[str, ...] = get_args(Prefix)
 _SUFFIX_LENGTH = 26
+_DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"
+# 128 bits are thirteen pairs of digits of five bits each.
+_PAIRS = [first + second for first in _DIGITS for second in _DIGITS]
+_SHIFTS = range(120, -1, -10)
 
 
 def new_uuid() -> UUID:
@@ -25,9 +29,18 @@ def new_uuid() -> UUID:
     return UUID(bytes=uuid_utils.uuid7().bytes)
 
 
+def new_text(prefix: Prefix) -> str:
+    """The text of a fresh id that nothing keeps."""
+    return _text(prefix, uuid_utils.uuid7().int)
+
+
 def to_text(prefix: Prefix, value: UUID) -> str:
     """The public text of an id, e.g. ``pay_01h455vb4pex5vsknk084sn02q``."""
-    return f"{prefix}_{base32.encode(value.bytes)}"
+    return _text(prefix, value.int)
+
+
+def _text(prefix: Prefix, number: int) -> str:
+    return f"{prefix}_{''.join([_PAIRS[number >> shift & 1023] for shift in _SHIFTS])}"
 
 
 def parse(prefix: Prefix, text: str, param: str = "id") -> UUID:
@@ -41,6 +54,6 @@ def parse(prefix: Prefix, text: str, param: str = "id") -> UUID:
             value = UUID(bytes=bytes(base32.decode(suffix)))
         except (ValueError, RuntimeError):
             value = None
-        if value is not None and base32.encode(value.bytes) == suffix:
+        if value is not None and to_text(prefix, value) == text:
             return value
     raise InvalidFieldError(param, f"must be an id that starts with '{prefix}_' followed by 26 characters")

@@ -294,14 +294,14 @@ where tenant_id = (select paywarden.tenant()) and id = %(id)s and fence = %(fenc
 -- name: due_payments
 -- Payments whose next step is due and that nobody works on, oldest first.
 select tenant_id, id from paywarden.payments
-where next_step_at <= paywarden.clock() and (lease_until is null or lease_until < paywarden.clock())
+where next_step_at <= (select paywarden.clock()) and (lease_until is null or lease_until < paywarden.clock())
 order by next_step_at
 limit %(limit)s;
 
 -- name: expiring_payments
 -- Payments that ran out of time before anything was sent.
 select tenant_id, id from paywarden.payments
-where expires_at <= paywarden.clock() and status in ('pending', 'needs_facts', 'in_review', 'reserved')
+where expires_at <= (select paywarden.clock()) and status in ('pending', 'needs_facts', 'in_review', 'reserved')
   and (lease_until is null or lease_until < paywarden.clock())
 order by expires_at
 limit %(limit)s;
@@ -309,7 +309,7 @@ limit %(limit)s;
 -- name: facts_overdue
 -- Payments that nobody gave the missing facts in time.
 select tenant_id, id from paywarden.payments
-where facts_until <= paywarden.clock()
+where facts_until <= (select paywarden.clock())
 order by facts_until
 limit %(limit)s;
 
@@ -322,7 +322,7 @@ where tenant_id = (select paywarden.tenant()) and id = %(id)s and facts_until > 
 -- How much is due, and how old the oldest due step is.
 select count(*) as due, coalesce(extract(epoch from paywarden.clock() - min(next_step_at)), 0)::float8 as oldest_seconds
 from paywarden.payments
-where next_step_at <= paywarden.clock();
+where next_step_at <= (select paywarden.clock());
 
 -- name: register_key
 -- Store an idempotency key for a payment or a top-up; waits for a first call that is about to commit the same key.

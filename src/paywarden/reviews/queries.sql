@@ -124,6 +124,6 @@ where tenant_id = (select paywarden.tenant()) and payment_id = %(payment_id)s an
 -- name: overdue_reviews
 -- Open reviews that nobody answered in time, by their payment.
 select tenant_id, payment_id as id from paywarden.reviews
-where status = 'open' and expires_at <= paywarden.clock()
+where status = 'open' and expires_at <= (select paywarden.clock())
 order by expires_at
 limit %(limit)s;

@@ -28,7 +28,7 @@ for no key update skip locked;
 -- Of these events those that still wait and that nobody else works on, locked, in the order in which they came.
 select id, provider, provider_account, event_key, body, status
 from paywarden.webhook_inbox
-where tenant_id = (select paywarden.tenant()) and id = any(%(ids)s::uuid[]) and next_step_at is not null
+where tenant_id = (select paywarden.tenant()) and id = any(%(ids)s::uuid[]) and status in ('received', 'unmatched')
 order by id
 for no key update skip locked;
 
@@ -65,7 +65,7 @@ order by id;
 -- name: due_events
 -- Events that wait to be applied, oldest first.
 select tenant_id, id from paywarden.webhook_inbox
-where next_step_at <= paywarden.clock()
+where next_step_at <= (select paywarden.clock())
 order by next_step_at
 limit %(limit)s;
 

@@ -150,3 +150,25 @@ async def test_a_registered_endpoint_names_tenant_and_secret(door: Door) -> None
     assert forged.status_code == 400
     assert (await door.event(event, f"/webhooks/payments/rest/{endpoint}")).status_code == 200
     assert (await door.get(f"/payments/{asked['payment_id']}")).json()["status"] == "succeeded"
+
+
+async def test_an_endpoint_is_looked_up_once_and_an_absent_one_whenever_it_is_named(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_up: list[UUID] = []
+    real = inbox.endpoint_tenant
+
+    async def counted(connection: Any, endpoint_id: UUID) -> Any:
+        looked_up.append(endpoint_id)
+        return await real(connection, endpoint_id)
+
+    monkeypatch.setattr(inbox, "endpoint_tenant", counted)
+    endpoint = await registered(door)
+    absent = absent_id("ep")
+    for number in range(3):
+        event = {"id": f"evt_{number}", "type": "payment.created"}
+        assert (await door.event(event, f"/webhooks/payments/rest/{endpoint}")).status_code == 200
+        assert (await door.event(event, f"/webhooks/payments/rest/{absent}")).status_code == 404
+        assert (await door.event(event, f"/webhooks/payments/other/{endpoint}")).status_code == 404
+    assert looked_up.count(ids.parse("ep", endpoint)) == 1
+    assert looked_up.count(ids.parse("ep", absent)) == 3

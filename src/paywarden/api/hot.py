@@ -1,9 +1,10 @@
 """Routes that are asked thousands of times a second: read and answered without the framework's machinery.
 
-A ``HotRoute`` is declared like every other route, so the OpenAPI document, the types of its fields and every check are
-the same. Its signature is read once, when it is made; at a request nothing is left but to read what it names. The
-caller's key is looked up in what is remembered of it (flow/authority.py), so an endpoint must hand its ``actor`` to a
-flow that compares the tenant's count of authority changes in the commit: ``hold.create`` does, ``access`` does not.
+A ``LeanRoute`` is declared like every other route, so the OpenAPI document, the types of its fields and every check are
+the same. Its signature is read once, when it is made; at a request nothing is left but to read what it names. For a
+``HotRoute`` the caller's key is looked up in what is remembered of it (flow/authority.py), so an endpoint must hand its
+``actor`` to a flow that compares the tenant's count of authority changes in the commit: ``hold.create`` does,
+``access`` does not.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -14,10 +15,11 @@ import structlog
 from fastapi import Request, Response
 from fastapi.routing import APIRouter
 from pydantic import BaseModel, ValidationError
+from starlette.background import BackgroundTask
 from starlette.types import Receive, Scope, Send
 
 from paywarden.api import access, idempotency, preferences, problems
-from paywarden.api.requests import DoorRequest, Handler, KeyRoute
+from paywarden.api.requests import DoorRequest, DoorRoute, EventRoute, Handler, KeyRoute
 from paywarden.flow.words import Actor
 from paywarden.kit.errors import InvalidFieldError, PaywardenError
 
@@ -39,9 +41,15 @@ _encode = msgspec.json.Encoder().encode
 class JsonAnswer(Response):
     """An answer of JSON without the general class's care for what it cannot be."""
 
-    def __init__(self, content: Any, status_code: int = 200, headers: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        content: Any,
+        status_code: int = 200,
+        headers: Mapping[str, str] | None = None,
+        background: BackgroundTask | None = None,
+    ) -> None:
         self.status_code = status_code
-        self.background = None
+        self.background = background
         self.body = _encode(content)
         self.raw_headers = [
             (b"content-length", b"%d" % len(self.body)),
@@ -50,12 +58,8 @@ class JsonAnswer(Response):
         ]
 
 
-class HotRoute(KeyRoute):
-    """For holders of an API key, who are many and in a hurry."""
-
-    async def admit(self, request: Request) -> Actor | None:
-        """The principal of the key as it is remembered."""
-        return await access.by_remembered_key(request)
+class LeanRoute(DoorRoute):
+    """A route that does without the framework, whoever may ask."""
 
     def get_route_handler(self) -> Handler:
         """What FastAPI would do for this signature, and no more."""
@@ -93,11 +97,23 @@ class HotRoute(KeyRoute):
         return fields[0].name, model
 
 
+class HotRoute(LeanRoute, KeyRoute):
+    """For holders of an API key, who are many and in a hurry."""
+
+    async def admit(self, request: Request) -> Actor | None:
+        """The principal of the key as it is remembered."""
+        return await access.by_remembered_key(request)
+
+
+class HotEventRoute(LeanRoute, EventRoute):
+    """For providers, who tell of every payment."""
+
+
 class HotRoutes:
     """ASGI application of the hot routes: to be asked what it finds for a request, and then for an answer."""
 
     def __init__(self, routers: Sequence[APIRouter]) -> None:
-        hot = [route for router in routers for route in router.routes if isinstance(route, HotRoute)]
+        hot = [route for router in routers for route in router.routes if isinstance(route, LeanRoute)]
         answering = [(route, route.get_route_handler()) for route in hot]
         self._by_path = {route.path: (route, answer) for route, answer in answering if not route.param_convertors}
         self._by_form = [(route.path_regex, route, answer) for route, answer in answering if route.param_convertors]
@@ -119,7 +135,7 @@ class HotRoutes:
         scope["route"], scope[_ANSWER] = found
         return True
 
-    def _named(self, scope: Scope) -> tuple[HotRoute, Handler] | None:
+    def _named(self, scope: Scope) -> tuple[LeanRoute, Handler] | None:
         path = scope["path"]
         if (found := self._by_path.get(path)) is not None:
             return found

@@ -37,6 +37,8 @@ class Desk:
     standings: Standings = field(init=False)
     ledger: LedgerGroup = field(init=False)
     groups: Groups = field(default_factory=Groups)
+    # Rows of webhook endpoints by their id (flow/provider_event.py).
+    known_endpoints: dict[UUID, dict[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         # Both belong to the pool that they work with.

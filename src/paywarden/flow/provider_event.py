@@ -20,6 +20,7 @@ from paywarden.reconciliation import discrepancies
 from paywarden.webhooks import inbox
 
 _ALARM_SECONDS = 600
+_MOST_REMEMBERED = 10_000
 _UNMATCHED = "event_without_payment"
 KIND: Mapping[str, Kind] = {"payment": "charge", "refund": "refund", "payout": "payout"}
 
@@ -95,12 +96,22 @@ async def endpoint(desk: Desk, provider: str, endpoint_id: str) -> Endpoint:
         identity = ids.parse("ep", endpoint_id)
     except InvalidFieldError as error:
         raise NotFoundError("There is no such webhook endpoint.") from error
+    known = desk.known_endpoints.get(identity) or await _look_up(desk, identity)
+    if known is None or known["provider"] != provider:
+        raise NotFoundError("There is no such webhook endpoint.")
+    secret = desk.settings.secret(known["secret_variable"])
+    return Endpoint(known["tenant_id"], known["provider"], known["provider_account"], secret)
+
+
+async def _look_up(desk: Desk, identity: UUID) -> dict[str, Any] | None:
+    """An endpoint is written once and never changed, so that it may be remembered; one that is not there is not."""
     async with system_transaction(desk.pool) as connection:
         row = await inbox.endpoint_tenant(connection, identity)
-    if row is None or row["provider"] != provider:
-        raise NotFoundError("There is no such webhook endpoint.")
-    secret = desk.settings.secret(row["secret_variable"])
-    return Endpoint(row["tenant_id"], row["provider"], row["provider_account"], secret)
+    if row is not None:
+        if len(desk.known_endpoints) >= _MOST_REMEMBERED:
+            desk.known_endpoints.clear()
+        desk.known_endpoints[identity] = row
+    return row
 
 
 async def apply(desk: Desk, tenant_id: UUID, inbox_id: UUID) -> None:

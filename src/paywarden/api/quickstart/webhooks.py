@@ -5,17 +5,16 @@ from uuid import UUID
 import structlog
 from fastapi import APIRouter, Request
 from starlette.background import BackgroundTask
-from starlette.responses import JSONResponse
 
 from paywarden.api import documented
 from paywarden.api.access import TheDesk
+from paywarden.api.hot import HotEventRoute, JsonAnswer
 from paywarden.api.render.quickstart import ReceivedEvent
-from paywarden.api.requests import EventRoute
 from paywarden.flow import event_groups, provider_event
 from paywarden.flow.words import Desk, Endpoint
 from paywarden.kit.errors import OverloadedError
 
-router = APIRouter(route_class=EventRoute, tags=["webhooks in"], prefix="/webhooks")
+router = APIRouter(route_class=HotEventRoute, tags=["webhooks in"], prefix="/webhooks")
 _LOG = structlog.get_logger(__name__)
 _EVENT = {
     "parameters": [
@@ -39,7 +38,7 @@ _EVENT = {
     responses=documented.EVENT,
     openapi_extra=_EVENT,
 )
-async def receive_quickstart(request: Request, desk: TheDesk) -> JSONResponse:
+async def receive_quickstart(request: Request, desk: TheDesk) -> JsonAnswer:
     """A repeat of an event is received like the first and changes nothing."""
     return await _receive(request, desk, provider_event.quickstart_endpoint(desk))
 
@@ -52,17 +51,17 @@ async def receive_quickstart(request: Request, desk: TheDesk) -> JSONResponse:
     responses=documented.EVENT,
     openapi_extra=_EVENT,
 )
-async def receive(request: Request, desk: TheDesk, provider: str, endpoint: str) -> JSONResponse:
+async def receive(request: Request, desk: TheDesk, provider: str, endpoint: str) -> JsonAnswer:
     """The endpoint names the tenant, the account at the provider and the secret."""
     return await _receive(request, desk, await provider_event.endpoint(desk, provider, endpoint))
 
 
-async def _receive(request: Request, desk: Desk, endpoint: Endpoint) -> JSONResponse:
+async def _receive(request: Request, desk: Desk, endpoint: Endpoint) -> JsonAnswer:
     signatures = request.headers.getlist("x-signature")
     signature = signatures[0] if len(signatures) == 1 else None
     stored = await provider_event.receive(desk, endpoint, await request.body(), signature)
     apply = None if stored is None else BackgroundTask(_apply_soon, desk, endpoint.tenant_id, stored)
-    return JSONResponse({"ok": True, "received": True}, background=apply)
+    return JsonAnswer({"ok": True, "received": True}, background=apply)
 
 
 async def _apply_soon(desk: Desk, tenant_id: UUID, inbox_id: UUID) -> None:

@@ -8,7 +8,7 @@ import pytest
 from paywarden.db.sql import Statement, all_statements, parse
 from tests.conftest import Database
 
-_PARAMETER = re.compile(r"%\((\w+)\)s|%%")
+_PARAMETER = re.compile(r"%\((\w+)\)[sb]|%%")
 
 
 def as_prepared(sql: str) -> str:

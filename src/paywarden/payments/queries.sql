@@ -70,7 +70,7 @@ where tenant_id = (select paywarden.tenant()) and provider = %(provider)s and pr
 -- name: payments_by_provider_ids
 -- The payments that carry these ids of providers, each with the place of its id in the list.
 select wanted.place::integer, payment.id, payment.original_payment_id
-from unnest(%(providers)s::text[], %(accounts)s::text[], %(kinds)s::text[], %(provider_ids)s::text[])
+from unnest(%(providers)b::text[], %(accounts)b::text[], %(kinds)b::text[], %(provider_ids)b::text[])
     with ordinality as wanted(provider, account, kind, provider_id, place)
 join paywarden.payments as payment
     on payment.provider = wanted.provider and payment.provider_account = wanted.account
@@ -81,7 +81,7 @@ where payment.tenant_id = (select paywarden.tenant());
 -- Several payments, locked in the order of their ids until the transaction ends.
 select payment.*, paywarden.quickstart_status(origin, bare, status) as quickstart_status
 from paywarden.payments as payment
-where tenant_id = (select paywarden.tenant()) and id = any(%(ids)s::uuid[])
+where tenant_id = (select paywarden.tenant()) and id = any(%(ids)b::uuid[])
 order by id for no key update;
 
 -- name: end_payments
@@ -91,8 +91,8 @@ with moved as (
     set status = ended.to_status, late = payment.late or ended.late,
         captured_minor = payment.captured_minor + ended.captured_minor, next_step_at = null, lease_until = null,
         last_sort_key = payment.last_sort_key + 1, updated_at = paywarden.clock()
-    from unnest(%(ids)s::uuid[], %(from)s::text[], %(to)s::text[], %(sources)s::text[], %(provider_ids)s::text[],
-                %(captured)s::bigint[], %(lates)s::boolean[], %(event_ats)s::timestamptz[])
+    from unnest(%(ids)b::uuid[], %(from)b::text[], %(to)b::text[], %(sources)b::text[], %(provider_ids)b::text[],
+                %(captured)b::bigint[], %(lates)b::boolean[], %(event_ats)b::timestamptz[])
         as ended(id, from_status, to_status, source, provider_id, captured_minor, late, event_at)
     where payment.tenant_id = (select paywarden.tenant()) and payment.id = ended.id
       and payment.status = ended.from_status
@@ -112,7 +112,7 @@ set refunded_minor = payment.refunded_minor + ended.refunded,
     refund_reserved_minor = payment.refund_reserved_minor - ended.reserved
 from (
     select original, sum(reserved)::bigint as reserved, sum(refunded)::bigint as refunded
-    from unnest(%(originals)s::uuid[], %(reserved)s::bigint[], %(refunded)s::bigint[])
+    from unnest(%(originals)b::uuid[], %(reserved)b::bigint[], %(refunded)b::bigint[])
         as refund(original, reserved, refunded)
     group by original) as ended
 where payment.tenant_id = (select paywarden.tenant()) and payment.id = ended.original;

@@ -4,8 +4,8 @@ insert into paywarden.webhook_inbox (
     tenant_id, id, provider, provider_account, event_key, event_type, body, next_step_at)
 select (select paywarden.tenant()), event.id, event.provider, event.account, event.event_key, event.event_type,
     event.body, paywarden.clock()
-from unnest(%(ids)s::uuid[], %(providers)s::text[], %(accounts)s::text[], %(event_keys)s::text[],
-            %(event_types)s::text[], %(bodies)s::bytea[])
+from unnest(%(ids)b::uuid[], %(providers)b::text[], %(accounts)b::text[], %(event_keys)b::text[],
+            %(event_types)b::text[], %(bodies)b::bytea[])
     as event(id, provider, account, event_key, event_type, body)
 order by event.provider, event.account, event.event_key, event.id
 on conflict (tenant_id, provider, provider_account, event_key) do nothing
@@ -28,7 +28,7 @@ for no key update skip locked;
 -- Of these events those that still wait and that nobody else works on, locked, in the order in which they came.
 select id, provider, provider_account, event_key, body, status
 from paywarden.webhook_inbox
-where tenant_id = (select paywarden.tenant()) and id = any(%(ids)s::uuid[]) and status in ('received', 'unmatched')
+where tenant_id = (select paywarden.tenant()) and id = any(%(ids)b::uuid[]) and status in ('received', 'unmatched')
 order by id
 for no key update skip locked;
 
@@ -37,7 +37,7 @@ for no key update skip locked;
 update paywarden.webhook_inbox as stored
 set status = closed.status, payment_id = closed.payment_id, next_step_at = null, attempts = stored.attempts + 1,
     applied_at = paywarden.clock()
-from unnest(%(ids)s::uuid[], %(statuses)s::text[], %(payment_ids)s::uuid[]) as closed(id, status, payment_id)
+from unnest(%(ids)b::uuid[], %(statuses)b::text[], %(payment_ids)b::uuid[]) as closed(id, status, payment_id)
 where stored.tenant_id = (select paywarden.tenant()) and stored.id = closed.id;
 
 -- name: close_event
@@ -76,7 +76,7 @@ select pg_advisory_xact_lock(hashtextextended(%(name)s, 0));
 -- name: lock_provider_ids
 -- The same for several ids, sorted, so that nobody waits in a circle.
 select pg_advisory_xact_lock(name.hash)
-from (select distinct hashtextextended(name, 0) as hash from unnest(%(names)s::text[]) as name order by hash) as name;
+from (select distinct hashtextextended(name, 0) as hash from unnest(%(names)b::text[]) as name order by hash) as name;
 
 -- name: endpoint_by_id
 -- Where an endpoint's events belong.

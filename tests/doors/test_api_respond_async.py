@@ -3,6 +3,8 @@
 import httpx
 import pytest
 
+from paywarden.api import application
+from paywarden.api.hot import HotRoutes
 from paywarden.api.preferences import prefers_async
 from tests.doors.door import Caller, Door
 from tests.doors.test_api_v1 import paid_charge
@@ -64,6 +66,17 @@ async def test_a_denial_and_a_review_are_answered_as_ever(door: Door) -> None:
         held = await ask(admin, "l", amount_minor=50_000, purpose="checkout")
         assert (held.status_code, held.json()["status"]) == (202, "in_review")
         assert "Preference-Applied" not in held.headers
+
+
+def test_a_charge_passes_the_framework_by() -> None:
+    async def framework(*_: object) -> None:
+        raise AssertionError("it was asked")
+
+    hot = HotRoutes(framework, application._ROUTERS)
+    found = hot._find({"type": "http", "method": "POST", "path": "/v1/payments"})
+    assert found is not None
+    assert found[0].operation_id == "createPayment"
+    assert hot._find({"type": "http", "method": "GET", "path": "/v1/payments"}) is None
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from paywarden.flow.words import Desk
 OpenDesk = Callable[[], AbstractAsyncContextManager[Desk]]
 _ROUTERS = (
     *(module.router for module in (payments, agents, webhooks, decisions, knowledge)),
+    v1_payments.hot,
     *(
         module.router
         for module in (

@@ -43,7 +43,8 @@ from paywarden.kit.errors import InvalidFieldError
 from paywarden.kit.states import FINAL, Status
 
 router = APIRouter(route_class=KeyRoute, tags=["payments"], prefix="/v1")
-hot = APIRouter(route_class=HotRoute)
+# Of its own: what is included in another router is not found past the framework.
+hot = APIRouter(route_class=HotRoute, tags=["payments"], prefix="/v1")
 _ABSENT = "There is no such payment."
 _TAKEN_FOR_LATER = {
     "description": "Waits for a person or for facts; or `Prefer: respond-async` was applied, and a worker goes on",
@@ -146,9 +147,6 @@ async def create(
     one that waits for advice while it is `pending`; a denied one is 403 all the same.
     """
     return await _ask(desk, actor, body.as_ask(), await keyed(request, key), early=early)
-
-
-router.include_router(hot)
 
 
 @router.post(

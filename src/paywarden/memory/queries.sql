@@ -74,13 +74,15 @@ sketched as materialized (
         where ended.tenant_id = (select paywarden.tenant()) and ended.customer_id = %(customer_id)s
           and ended.valid_until <= (select paywarden.clock()))),
 read as materialized (
-    select sketched.id, made.embedding <=> %(vector)s::vector as distance
+    -- Looked up one by one: a join would rather read the whole table, not knowing how few there are.
+    select id, (
+        select made.embedding <=> %(vector)s::vector from paywarden.note_vectors as made
+        where made.tenant_id = (select paywarden.tenant()) and made.note_id = sketched.id
+          and made.embedder = %(embedder)s) as distance
     from sketched
-    join paywarden.note_vectors as made
-        on made.tenant_id = (select paywarden.tenant()) and made.note_id = sketched.id and made.embedder = %(embedder)s
-    where sketched.roughly <= (
+    where roughly <= (
         select max(roughly) + 0.003 from (select roughly from sketched order by roughly limit 50) as nearest)
-    order by distance, sketched.id desc
+    order by distance, id desc
     limit 50),
 unread as (
     select note.id, null::double precision as distance
@@ -106,13 +108,16 @@ worded as (
       and (note.valid_until is null or note.valid_until > (select paywarden.clock()))
     order by place
     limit 50),
-found as (
-    select id, coalesce(1.0 / (60 + near.place), 0) + coalesce(1.0 / (60 + worded.place), 0) as fused,
-        coalesce(near.distance, made.embedding <=> %(vector)s::vector) as distance
+merged as materialized (
+    select id, coalesce(1.0 / (60 + near.place), 0) + coalesce(1.0 / (60 + worded.place), 0) as fused, near.distance
     from near
-    full join worded using (id)
-    left join paywarden.note_vectors as made
-        on made.tenant_id = (select paywarden.tenant()) and made.note_id = id and made.embedder = %(embedder)s
+    full join worded using (id)),
+found as (
+    select id, fused, coalesce(distance, (
+        select made.embedding <=> %(vector)s::vector from paywarden.note_vectors as made
+        where made.tenant_id = (select paywarden.tenant()) and made.note_id = merged.id
+          and made.embedder = %(embedder)s)) as distance
+    from merged
     order by fused desc, distance, id desc
     limit %(limit)s)
 select note.id, note.customer_id, invoice_id, case_id, source, trust, content, content_sha256, facts, valid_until, author_id,

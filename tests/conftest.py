@@ -4,6 +4,8 @@ Each worker starts the servers it needs, once, in a folder of its own; the schem
 login that is no superuser, and every test gets a clone.
 """
 
+import contextlib
+import fcntl
 import os
 import shutil
 import tempfile
@@ -26,6 +28,7 @@ from paywarden.settings import Settings
 CONFIGURATION = {"fsync": "off", "full_page_writes": "off", "max_wal_size": "128MB", "scram_iterations": "1"}
 # A database is some hundred small files: a disk takes up to twenty times as long over them as memory does.
 MEMORY, ENOUGH_BYTES = Path("/dev/shm"), 2 * 2**30  # noqa: S108 - only as the parent of folders with random names
+_PREFIX = "paywarden-test-"
 MIGRATOR = "migrator"
 TEMPLATE = "template_paywarden"
 PASSWORD = "only-for-tests"
@@ -131,10 +134,11 @@ class Servers:
 
     def __init__(self) -> None:
         self._running: dict[int, tuple[Server, Path]] = {}
+        _sweep()
 
     def get(self, major: int) -> Server:
         if major not in self._running:
-            folder = Path(tempfile.mkdtemp(prefix="paywarden-test-", dir=_fastest_folder()))
+            folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=_fastest_folder()))
             process = EmbeddedServer(folder, major=major, configuration=CONFIGURATION)
             process.start()
             self._running[major] = Server.of(process), folder
@@ -145,13 +149,21 @@ class Servers:
         for server, folder in self._running.values():
             server.superuser.close()
             server.process.stop()
-            shutil.rmtree(folder)
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _fastest_folder() -> Path | None:
     """Memory, if this machine has a folder of it with room for all servers; else where temporary files go."""
     roomy = os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free >= ENOUGH_BYTES
     return MEMORY if roomy else None
+
+
+def _sweep() -> None:
+    """Give back the memory of runs that were killed: whoever runs holds the lock of its folder."""
+    for lock in MEMORY.glob(f"{_PREFIX}*/postgres/lock"):
+        with contextlib.suppress(OSError), lock.open() as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(lock.parents[1], ignore_errors=True)
 
 
 def create_empty_database(server: Server, name: str) -> None:

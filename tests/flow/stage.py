@@ -16,6 +16,8 @@ from paywarden.payments.idempotency import IdempotentRequest
 from paywarden.payments.rows import Payment
 from paywarden.sandbox.control import SandboxControl
 
+SENT = {Status.OUTCOME_UNKNOWN, Status.PROCESSING}
+
 
 @dataclass
 class Stage:
@@ -29,6 +31,11 @@ class Stage:
 
     def with_settings(self, **changes: Any) -> "Stage":
         return replace(self, desk=replace(self.desk, settings=self.desk.settings.model_copy(update=changes)))
+
+    def sending_only(self) -> "Stage":
+        """Callers here see their payment sent, however long that takes, and leave all that follows to the worker."""
+        desk = replace(self.desk, settings=self.desk.settings.model_copy(update={"answer_timeout_seconds": 0}))
+        return Sender(desk, self.sandbox, self.agent, self.admin, self.numbers)
 
     async def charge(self, amount_minor: int = 2_500, *, key: str | None = "", **changes: Any) -> Payment:
         """Charge a customer; with a key of its own unless told otherwise, None for no key."""
@@ -64,3 +71,16 @@ class Stage:
         """How often the provider really charged for this payment."""
         book = await self.sandbox.book()
         return int(book["charges"].get(payment.public_id, 0))
+
+
+class Sender(Stage):
+    """A stage that takes steps until a payment was sent once, or can go no further."""
+
+    async def ask(self, wanted: Ask, key: str | None = "", actor: Actor | None = None) -> ask.Asked:
+        asked = await super().ask(wanted, key, actor)
+        payment, seen = asked.payment, set()
+        while advance.goes_on(payment) and payment.status not in {*seen, *SENT}:
+            seen.add(payment.status)
+            stepped = await advance.step(self.desk, payment.tenant_id, payment.id)
+            payment = stepped or await self.find(payment.id)
+        return replace(asked, payment=payment)

@@ -34,7 +34,7 @@ def operation_of(world: World, payment: Payment) -> dict[str, Any]:
 
 def quick(world: World) -> Stage:
     """A stage whose callers send and then leave the rest to the worker."""
-    return world.stage.with_settings(answer_timeout_seconds=0.05)
+    return world.stage.sending_only()
 
 
 async def latest(world: World, payment: Payment) -> Operation:

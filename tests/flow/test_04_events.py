@@ -455,7 +455,7 @@ async def test_an_event_that_ends_nothing_leaves_the_payment_to_be_looked_up(wor
     await world.stage.sandbox.change_settings(webhook_delay_seconds=0.1)
     await world.stage.sandbox.arm("drop_after_charge", times=1, operation="submit")
     await world.stage.sandbox.arm("error_500_before_charge", operation="fetch")
-    payment = await world.stage.with_settings(answer_timeout_seconds=0.05).charge(700)
+    payment = await world.stage.sending_only().charge(700)
     provider = watch(world.stage)
     (entry,) = (await world.book())["payments"]
     read = provider.read_event

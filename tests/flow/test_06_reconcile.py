@@ -44,7 +44,7 @@ async def test_equal_books_match_line_by_line(world: World) -> None:
 
 async def test_what_only_the_statement_proves_is_booked_past_any_window(world: World) -> None:
     """R8's queue: nobody answered, the key is old, the look-up finds nothing; the provider's own book has it."""
-    stage = world.stage.with_settings(answer_timeout_seconds=0.05)
+    stage = world.stage.sending_only()
     await stage.sandbox.arm("drop_after_charge", times=1, operation="submit")
     await stage.sandbox.arm("error_500_before_charge", times=1, operation="fetch")
     payment = await stage.charge(700)

@@ -37,7 +37,7 @@ async def unknown(world: World, *, charged: bool = False, refund: bool = False, 
         return looked_up
 
     provider.fetch_by_reference = look_up  # type: ignore[method-assign]
-    stage = world.stage.with_settings(answer_timeout_seconds=0.05)
+    stage = world.stage.sending_only()
     payment = (await stage.ask(wanted)).payment if wanted else await stage.charge(700)
     for _ in range(50):
         if provider.sent:

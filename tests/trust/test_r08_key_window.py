@@ -20,7 +20,7 @@ YEARS = 400 * DAY
 
 async def forgotten(world: World, *, charged: bool, number: int = 6) -> list[Payment]:
     """The answers were lost, and a look-up finds nothing for longer than any test lasts."""
-    stage = world.stage.with_settings(answer_timeout_seconds=0.05)
+    stage = world.stage.sending_only()
     fault = "drop_after_charge" if charged else "drop_before_charge"
     payments = []
     for each in range(number):

@@ -1,5 +1,6 @@
 """A desk over a real database and a real sandbox, and the HTTP door in front of it."""
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -21,7 +22,10 @@ from tests.sandbox_process import SandboxProcess
 
 @pytest.fixture(scope="session")
 def door_embedder() -> UniversalSentenceEmbedder:
-    return UniversalSentenceEmbedder()
+    """Loaded before anybody waits for it, as the service has it."""
+    loaded = UniversalSentenceEmbedder()
+    asyncio.run(loaded.preload())
+    return loaded
 
 
 @pytest.fixture(scope="session")

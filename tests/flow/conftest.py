@@ -1,5 +1,6 @@
 """A whole desk for flow tests: real database, real sandbox provider over HTTP, real embedder."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -24,7 +25,10 @@ _DELAY_SECONDS = 0.3
 
 @pytest.fixture(scope="session")
 def embedder() -> UniversalSentenceEmbedder:
-    return UniversalSentenceEmbedder()
+    """Loaded before anybody waits for it, as the service has it."""
+    loaded = UniversalSentenceEmbedder()
+    asyncio.run(loaded.preload())
+    return loaded
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,8 @@
 
 with Paywarden("http://127.0.0.1:8000", key) as desk:
     payment = desk.charge(2500, "usd", "cust_42", purpose="order 7", idempotency_key="order-7")
+    with desk.gate(12, "usd", "cust_42", idempotency_key="job-7") as hold:
+        hold.capture(cost_minor(call_the_model()))
 """
 
 from paywarden.client.clients import AsyncPaywarden, Paywarden, is_loopback

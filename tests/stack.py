@@ -31,6 +31,8 @@ SHORT_WAITS = {
     "PAYWARDEN_ANSWER_TIMEOUT_SECONDS": "5",
     "PAYWARDEN_SANDBOX_WEBHOOK_DELAY_SECONDS": "0.3",
     "PAYWARDEN_LOG_LEVEL": "warning",
+    # However many cores there are: the tests name the children.
+    "PAYWARDEN_API_PROCESSES": "1",
 }
 PROGRAM = Path(sys.executable).with_name("paywarden")
 CHILDREN = ("postgresql", "sandbox", "api", "worker")
@@ -112,6 +114,10 @@ class Stack:
         """The pids of the children that run, by name."""
         named = {_child_name(process): process.pid for process in psutil.Process(self.pid).children()}
         return {name: pid for name, pid in named.items() if name in CHILDREN}
+
+    def pids(self, name: str) -> set[int]:
+        """Every child of this name: of the API there may be several."""
+        return {process.pid for process in psutil.Process(self.pid).children() if _child_name(process) == name}
 
     def everything(self) -> list[psutil.Process]:
         """The supervisor and all that descends from it."""

@@ -12,12 +12,18 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from paywarden.kit.errors import ConfigurationError
 
 _LEASE_MARGIN_SECONDS = 5
+_MOST_API_PROCESSES = 8
 
 
 def _default_data_dir() -> Path:
     if os.geteuid() == 0:
         return Path("/var/lib/paywarden")
     return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "paywarden"
+
+
+def _api_processes() -> int:
+    """One on two cores, which PostgreSQL needs as well; else one for every second core."""
+    return min(max(1, len(os.sched_getaffinity(0)) // 2), _MOST_API_PROCESSES)
 
 
 def _unprefixed(name: str, default: Any = None) -> Any:
@@ -99,6 +105,10 @@ class Settings(BaseSettings):
     settled_seconds: float = Field(default=30, gt=0)
     # Set by `paywarden up` on its embedded default only: the quick-start routes answer without a key on loopback.
     keyless_quickstart: bool = False
+
+    # How many processes of `paywarden up` answer HTTP; they share the port, and each of several is told which it is.
+    api_processes: int = Field(default_factory=_api_processes, ge=1, le=_MOST_API_PROCESSES)
+    api_process: int | None = Field(default=None, ge=1, le=_MOST_API_PROCESSES)
 
     pool_min: int = Field(default=2, ge=1)
     pool_max: int = Field(default=10, ge=1)

@@ -17,7 +17,7 @@ import httpx
 import psycopg
 import pytest
 
-from tests.stack import CHILDREN, PROGRAM, Stack, free_port, proportional_bytes, wait_until
+from tests.stack import CHILDREN, PROGRAM, Stack, answers, free_port, proportional_bytes, wait_until
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -294,3 +294,26 @@ def test_help_is_quick(tell) -> None:
         took.append(time.monotonic() - began)
         assert "The pay desk" in done.stdout
     tell(f"paywarden --help: {min(took):.2f} s at best of three")
+
+
+def test_several_api_processes_share_the_port_and_each_may_die(tmp_path: Path) -> None:
+    stack = Stack(tmp_path / "data", PAYWARDEN_API_PROCESSES="2")
+
+    def answering() -> str:
+        text = httpx.get(f"{stack.url}/metrics", timeout=10, trust_env=False).text
+        return text.partition('paywarden_started_seconds{process="')[2][:1]
+
+    try:
+        stack.start()
+        before = stack.pids("api")
+        assert len(before) == 2
+        wait_until(lambda: {answering() for _ in range(20)} == {"1", "2"}, 30)
+        killed = min(before)
+        os.kill(killed, signal.SIGKILL)
+        wait_until(lambda: len(stack.pids("api") - {killed}) == 2, 30)
+        stack.await_answer()
+        wait_until(lambda: {answering() for _ in range(20)} == {"1", "2"}, 30)
+        stack.stop()
+        assert not answers(f"{stack.url}/healthz")
+    finally:
+        stack.end()

@@ -56,9 +56,12 @@ class Application(FastAPI):
         await self.hot_door(scope, receive, send)
 
 
-def build(open_desk: OpenDesk) -> FastAPI:
-    """The ASGI application; it opens its desk when it starts to serve and gives it back at the end."""
-    metrics = Metrics()
+def build(open_desk: OpenDesk, process: str | None = None) -> FastAPI:
+    """The ASGI application; it opens its desk when it starts to serve and gives it back at the end.
+
+    ``process`` is which one of several it is that share a port.
+    """
+    metrics = Metrics(process)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

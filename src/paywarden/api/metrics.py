@@ -18,8 +18,9 @@ _DENIALS = ("denied", "insufficient")
 class Metrics:
     """What this process has answered."""
 
-    def __init__(self) -> None:
+    def __init__(self, process: str | None = None) -> None:
         self._registry = CollectorRegistry()
+        self._shown: Collector = self._registry if process is None else _OfProcess(self._registry, process)
         # What was looked up once, by method, route and status as they come; a method that was made up is not kept.
         self._counted: dict[tuple[str, str | None, int], tuple[Counter, Histogram]] = {}
         self._present = _Present()
@@ -77,7 +78,23 @@ class Metrics:
     def text(self, figures: Mapping[str, Figure]) -> bytes:
         """Everything in Prometheus' text format, with present values from the flow; none of former ones is kept."""
         self._present.figures = figures
-        return generate_latest(self._registry)
+        return generate_latest(self._shown)
+
+
+class _OfProcess(Collector):
+    """The same with the process in a label: whoever scrapes a shared port meets now one of them and now another."""
+
+    def __init__(self, registry: CollectorRegistry, process: str) -> None:
+        self._registry = registry
+        self._process = process
+
+    def collect(self) -> Iterator[Metric]:
+        """Every family with its samples labelled."""
+        for family in self._registry.collect():
+            family.samples = [
+                sample._replace(labels={**sample.labels, "process": self._process}) for sample in family.samples
+            ]
+            yield family
 
 
 class _Present(Collector):

@@ -35,7 +35,8 @@ async def serve(settings: Settings) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     _LOG.info("api starts", version=version("paywarden"), pid=os.getpid())
     # Opened here and not by the server, which would answer a wrong configuration with its own traceback.
-    async with desk_opener(settings, preload=True)() as desk:
+    # Of several processes the others load the embedder, which takes 120 MB, when a text first needs it.
+    async with desk_opener(settings, preload=settings.api_process in (None, 1))() as desk:
         await _serve_desk(settings, desk, stopping)
     _LOG.info("api stopped", pid=os.getpid())
 
@@ -48,7 +49,7 @@ async def _serve_desk(settings: Settings, desk: "Desk", stopping: asyncio.Event)
     from paywarden.api.application import build
 
     server = Server(
-        build(lambda: contextlib.nullcontext(desk)),
+        build(lambda: contextlib.nullcontext(desk), _process_label(settings)),
         address=settings.host,
         port=settings.port,
         interface=Interfaces.ASGI,
@@ -68,6 +69,11 @@ async def _serve_desk(settings: Settings, desk: "Desk", stopping: asyncio.Event)
     listening.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await serving
+
+
+def _process_label(settings: Settings) -> str | None:
+    """Which of several processes this is, for its metrics; None where it is the only one."""
+    return None if settings.api_process is None else str(settings.api_process)
 
 
 def _spare_the_collector() -> None:

@@ -115,7 +115,9 @@ class Stack:
             children["sandbox"] = self._sandbox()
         if self.embedded is not None:
             children["postgresql"] = Database(self.embedded, self._base_environment(), self.key_file)
-        children["api"] = LateProgram(self, "api", self.url + "/readyz")
+        for number in range(1, self.settings.api_processes + 1):
+            told = {"PAYWARDEN_API_PROCESS": str(number)} if self.settings.api_processes > 1 else {}
+            children[_api_name(number)] = LateProgram(self, "api", self.url + "/readyz", **told)
         children["worker"] = LateProgram(self, "worker", None)
         return Supervisor(children, settled_seconds=self.settings.settled_seconds)
 
@@ -137,6 +139,7 @@ class Stack:
             "PAYWARDEN_PORT": str(settings.port),
             "PAYWARDEN_DATA_DIR": str(self.folder),
             "PAYWARDEN_LOG_LEVEL": settings.log_level,
+            "PAYWARDEN_API_PROCESSES": str(settings.api_processes),
             "PAYMENT_API_KEY": _secret_of(settings.payment_api_key, self.folder / "payment_api.key"),
             "PAYMENT_WEBHOOK_SECRET": _secret_of(settings.payment_webhook_secret, self.folder / "webhook.secret"),
         }
@@ -170,13 +173,13 @@ class Stack:
 class LateProgram(Program):
     """A program whose environment is known only when the database runs."""
 
-    def __init__(self, stack: Stack, name: str, ready_url: str | None) -> None:
+    def __init__(self, stack: Stack, name: str, ready_url: str | None, **told: str) -> None:
         super().__init__([*_COMMAND, name], {}, ready=lambda: ready_url is None or _answers(ready_url))
-        self._stack = stack
+        self._stack, self._told = stack, told
 
     def restart(self) -> None:
         """Start with the environment of this moment."""
-        self._environment = self._stack.environment()
+        self._environment = {**self._stack.environment(), **self._told}
         super().restart()
 
 
@@ -253,6 +256,11 @@ def _is_free(port: int) -> bool:
     except (ConfigurationError, OverflowError):
         return False
     return True
+
+
+def _api_name(number: int) -> str:
+    """The processes share the port, which nobody else held when the first of them came (``refuse_taken_port``)."""
+    return "api" if number == 1 else f"api {number}"
 
 
 def _in_url(host: str) -> str:

@@ -106,9 +106,9 @@ async def test_no_limit_is_overspent_and_nobody_sees_a_serialization_error(desks
 
 # The locks that make the budget check true, taken away; and a moment between the check and the write.
 _MISTAKES = (
-    ("ledger_lock", "order by book, asset, code for no key update", "order by book, asset, code"),
+    ("ledger_lock", "account.code for no key update of account", "account.code"),
     ("ledger_grant", "    for no key update;", ";"),
-    ("ledger_reserve", "    if v_short is not null", "    perform pg_sleep(0.002);\n    if v_short is not null"),
+    ("ledger_stretch", "        if v_decision.stop", "        perform pg_sleep(0.002);\n        if v_decision.stop"),
 )
 
 

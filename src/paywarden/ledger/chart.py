@@ -23,17 +23,6 @@ class AccountRef:
     normal: Side
     floor: int | None = None
 
-    def as_spec(self) -> dict[str, object]:
-        """The form in which the write door opens the account on its first use."""
-        return {
-            "id": str(ids.new_uuid()),
-            "book": self.book,
-            "asset": self.asset,
-            "code": self.code,
-            "normal": self.normal,
-            "floor": self.floor,
-        }
-
 
 def provider_clearing(provider: str, account: str, currency: str) -> AccountRef:
     """What the provider owes us."""

@@ -1,14 +1,16 @@
 """The one write door of the ledger, and the reads that go with it."""
 
 from collections.abc import Sequence
+from datetime import datetime, timedelta
+from itertools import islice
 from typing import Any
 from uuid import UUID
 
 from psycopg import AsyncConnection
-from psycopg.types.json import Jsonb
 
 from paywarden.db.sql import NEWEST, load
-from paywarden.ledger.intents import Intent, Outcome, as_json
+from paywarden.ledger.intents import Intent, Outcome, Reserve
+from paywarden.ledger.sheet import Sheet
 
 SQL = load(__package__)
 Connection = AsyncConnection[dict[str, Any]]
@@ -19,34 +21,37 @@ async def write(connection: Connection, intents: Sequence[Intent]) -> list[Outco
 
     Refused intents change nothing and are told in their outcome; an SQL error ends the caller's transaction.
     """
-    cursor = await connection.execute(SQL.write, {"intents": Jsonb([as_json(intent) for intent in intents])})
-    row = await cursor.fetchone()
-    answers = row["outcomes"] if row else []
-    if len(answers) != len(intents):
-        raise RuntimeError(f"the ledger answered {len(answers)} of {len(intents)} intents")
-    return [_outcome(answer) for answer in answers]
+    sheet = Sheet()
+    sheet.add(None, intents)
+    cursor = await connection.execute(SQL.write, {"sheet": sheet.as_json()})
+    return _outcomes(intents, await cursor.fetchone())
 
 
 async def write_group(connection: Connection, slices: Sequence[tuple[UUID, Sequence[Intent]]]) -> list[list[Outcome]]:
     """Write the intents of several tenants, each in order; for each slice the list of its outcomes.
 
     What fails in SQL is rolled back alone and told as ``error``. The slices must come in the order of their tenants,
-    each tenant once, and no key twice in a slice. Raises what deadlocks and lost connections raise; then nothing is
-    written.
+    each tenant once. Raises what deadlocks and lost connections raise; then nothing is written.
     """
-    given = [
-        {"tenant_id": str(tenant_id), "intents": [as_json(intent) for intent in intents]}
-        for tenant_id, intents in slices
-    ]
-    cursor = await connection.execute(SQL.write_group, {"slices": Jsonb(given)})
-    row = await cursor.fetchone()
+    sheet = Sheet()
+    for tenant_id, intents in slices:
+        sheet.add(tenant_id, intents)
+    cursor = await connection.execute(SQL.write_group, {"sheet": sheet.as_json()})
+    outcomes = iter(_outcomes([each for _, intents in slices for each in intents], await cursor.fetchone()))
+    return [list(islice(outcomes, len(intents))) for _, intents in slices]
+
+
+def _outcomes(intents: Sequence[Intent], row: dict[str, Any] | None) -> list[Outcome]:
     answers = row["outcomes"] if row else []
-    if [len(answer) for answer in answers] != [len(intents) for _, intents in slices]:
-        raise RuntimeError("the ledger did not answer every intent")
-    return [[_outcome(answer) for answer in outcomes] for outcomes in answers]
+    if len(answers) != len(intents):
+        raise RuntimeError(f"the ledger answered {len(answers)} of {len(intents)} intents")
+    return [_outcome(intent, answer) for intent, answer in zip(intents, answers, strict=True)]
 
 
-def _outcome(answer: dict[str, Any]) -> Outcome:
+def _outcome(intent: Intent, answer: dict[str, Any] | str) -> Outcome:
+    if isinstance(answer, str) and isinstance(intent, Reserve):
+        return Outcome("ok", hold=_new_hold(intent, answer))
+    assert isinstance(answer, dict)  # noqa: S101  only a new hold is answered by its moment alone
     return Outcome(
         answer["result"],
         answer.get("accounts"),
@@ -55,6 +60,29 @@ def _outcome(answer: dict[str, Any]) -> Outcome:
         answer.get("hold"),
         answer,
     )
+
+
+def _new_hold(intent: Reserve, created_at: str) -> dict[str, Any]:
+    """The row of a hold that was just made: the caller knows all of it but the moment."""
+    gate, expires_at = intent.gate, None
+    if intent.expires_in_seconds is not None:
+        moment = datetime.fromisoformat(created_at) + timedelta(seconds=intent.expires_in_seconds)
+        expires_at = moment.isoformat()
+    return {
+        "id": str(intent.hold_id),
+        "payment_id": intent.payment_id and str(intent.payment_id),
+        "status": "pending",
+        "amount_minor": intent.amount_minor,
+        "captured_minor": 0,
+        "principal_id": gate and str(gate.principal_id),
+        "currency": gate and gate.currency,
+        "customer_id": gate and gate.customer_id,
+        "mandate_id": gate and gate.mandate_id and str(gate.mandate_id),
+        "feature": gate and gate.feature,
+        "expires_at": expires_at,
+        "created_at": created_at,
+        "closed_at": None,
+    }
 
 
 async def accounts(connection: Connection) -> list[dict[str, Any]]:

@@ -1,10 +1,10 @@
 -- name: write
--- Hand a list of intents to the one write door and take a list of outcomes.
-select paywarden.ledger_write(%(intents)s::jsonb) as outcomes;
+-- Hand a sheet of intents to the one write door and take a list of outcomes.
+select paywarden.ledger_write(%(sheet)s::jsonb) as outcomes;
 
 -- name: write_group
--- Hand the write door slices of several tenants at once.
-select paywarden.ledger_write_tenants(%(slices)s::jsonb) as outcomes;
+-- Hand the write door a sheet of several tenants.
+select paywarden.ledger_write_tenants(%(sheet)s::jsonb) as outcomes;
 
 -- name: list_accounts
 -- Every account of the tenant, by book and code.

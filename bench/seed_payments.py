@@ -1,7 +1,7 @@
 """Many payments at once, as the superuser, with everything that belongs to them: every invariant holds afterwards."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from secrets import token_hex
 from typing import Any
 from uuid import UUID
@@ -87,7 +87,7 @@ def _values(connection: psycopg.Connection[Row], service: Service, agent: Agent,
 
 def _account(connection: psycopg.Connection[Row], account: chart.AccountRef) -> UUID:
     """The account's id; opened if it was never used."""
-    spec = account.as_spec() | {"tenant": QUICKSTART_TENANT_ID}
+    spec = {**asdict(account), "id": ids.new_uuid(), "tenant": QUICKSTART_TENANT_ID}
     connection.execute(SQL.seed_account.encode(), spec)
     found: UUID = connection.execute(SQL.account_id.encode(), spec).fetchall()[0]["id"]
     return found

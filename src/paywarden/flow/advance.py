@@ -47,7 +47,12 @@ async def _schedule(connection: Connection, payment: Payment) -> Payment:
 
 
 async def step(desk: Desk, tenant_id: UUID, payment_id: UUID) -> Payment | None:
-    """Claim the payment and do its next step once; None when nothing is to do or somebody else does it."""
+    """The payment after its next step; None when nothing is to do or somebody else does it."""
+    return await find(desk, tenant_id, payment_id) if await work(desk, tenant_id, payment_id) else None
+
+
+async def work(desk: Desk, tenant_id: UUID, payment_id: UUID) -> bool:
+    """Claim the payment and do its next step once; False when nothing is to do or somebody else does it."""
 
     async def claim() -> Payment | None:
         async with transaction(desk.pool, tenant_id) as connection:
@@ -56,13 +61,9 @@ async def step(desk: Desk, tenant_id: UUID, payment_id: UUID) -> Payment | None:
 
     payment = await retrying(claim)
     if payment is None:
-        return None
-    work = _STEPS.get(payment.status)
-    if work is None:
-        await _nothing_to_do(desk, payment)
-    else:
-        await work(desk, payment)
-    return await find(desk, tenant_id, payment_id)
+        return False
+    await _STEPS.get(payment.status, _nothing_to_do)(desk, payment)
+    return True
 
 
 async def drive(desk: Desk, tenant_id: UUID, payment_id: UUID) -> Payment:

@@ -1,6 +1,7 @@
 """Recovery: what is due, whoever left it. The worker's loop is these functions and nothing else."""
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import UUID
@@ -21,6 +22,7 @@ from paywarden.webhooks import inbox
 
 _LOG = structlog.get_logger()
 _AT_ONCE = 16
+_LOOK_AHEAD = 8 * _AT_ONCE
 _EVENTS_AT_ONCE = 2 * MOST_A_BATCH
 _GROUPS_AT_ONCE = 4
 Look = Callable[[Connection, int], Awaitable[list[dict[str, Any]]]]
@@ -82,25 +84,27 @@ async def _keep_up(desk: Desk, look: Look, work: Work, stop: asyncio.Event) -> N
     """Fill free places with what is due, at once while there is more, else every poll interval."""
     pause_seconds = desk.settings.poll_interval_milliseconds / 1000
     running: dict[UUID, asyncio.Task[None]] = {}
+    waiting: deque[dict[str, Any]] = deque()
     while not stop.is_set():
         running = {key: task for key, task in running.items() if not task.done()}
-        fresh = await _fresh(desk, look, set(running), _AT_ONCE - len(running))
-        for row in fresh:
+        if not waiting and len(running) < _AT_ONCE:
+            waiting.extend(await _fresh(desk, look, set(running)))
+        idle = not waiting
+        while waiting and len(running) < _AT_ONCE:
+            row = waiting.popleft()
             running[row["id"]] = asyncio.create_task(_attempt(desk, work, row))
-        if len(running) < _AT_ONCE or not fresh:
-            await _pause(stop, running, pause_seconds if not fresh else 0)
+        await _pause(stop, running, pause_seconds if idle or len(running) >= _AT_ONCE else 0)
     await asyncio.gather(*running.values())
 
 
-async def _fresh(desk: Desk, look: Look, running: set[UUID], places: int) -> list[dict[str, Any]]:
-    if places <= 0:
-        return []
+async def _fresh(desk: Desk, look: Look, running: set[UUID]) -> list[dict[str, Any]]:
+    """Many at a look: each is claimed when its turn comes, so it harms nobody when others were faster."""
     try:
-        found = await _find(desk, look, places + len(running))
+        found = await _find(desk, look, _LOOK_AHEAD)
     except OverloadedError:
         _LOG.warning("the database is not reachable; will look again")
         return []
-    return [row for row in found if row["id"] not in running][:places]
+    return [row for row in found if row["id"] not in running]
 
 
 async def _pause(stop: asyncio.Event, running: dict[UUID, asyncio.Task[None]], seconds: float) -> None:
@@ -178,7 +182,7 @@ async def forget_keys(desk: Desk, tenant_id: UUID) -> int:
 
 
 _DUE: tuple[tuple[Look, Work], ...] = (
-    (queue.due, advance.step),
+    (queue.due, advance.work),
     (queue.expiring, expire),
     (queue.facts_overdue, expire_unanswered),
     (reviews.overdue, expire_unreviewed),

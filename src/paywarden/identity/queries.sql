@@ -72,7 +72,7 @@ select from paywarden.customers where tenant_id = (select paywarden.tenant()) an
 -- name: insert_customers
 -- Customers at first use, in order.
 insert into paywarden.customers (tenant_id, id)
-select (select paywarden.tenant()), id from unnest(%(ids)s::text[]) as id
+select (select paywarden.tenant()), id from unnest(%(ids)b::text[]) as id
 order by id
 on conflict do nothing;
 

@@ -338,8 +338,8 @@ insert into paywarden.idempotency_keys (
     tenant_id, principal_id, key, fingerprint, payment_id, lease_until, expires_at)
 select (select paywarden.tenant()), new.principal_id, new.key, new.fingerprint, new.payment_id,
     paywarden.clock() + make_interval(secs => new.lease_seconds), paywarden.clock() + interval '30 days'
-from unnest(%(principal_ids)s::uuid[], %(keys)s::text[], %(fingerprints)s::bytea[], %(payment_ids)s::uuid[],
-    %(leases_seconds)s::float8[]) as new (principal_id, key, fingerprint, payment_id, lease_seconds)
+from unnest(%(principal_ids)b::uuid[], %(keys)b::text[], %(fingerprints)b::bytea[], %(payment_ids)b::uuid[],
+    %(leases_seconds)b::float8[]) as new (principal_id, key, fingerprint, payment_id, lease_seconds)
 order by new.principal_id::text, new.key
 on conflict do nothing
 returning payment_id;

@@ -9,6 +9,7 @@ as $$
     select id from paywarden.accounts
     where tenant_id = (select paywarden.tenant()) and code = p_spec ->> 'code'
       and book is not distinct from p_spec ->> 'book' and asset is not distinct from p_spec ->> 'asset'
+    order by book, asset limit 1
 $$;
 
 -- The account an intent names, opened on its first use and locked.
@@ -284,9 +285,9 @@ declare
     v_place integer := 0;
     v_below text;
 begin
-    if exists (select from paywarden.transfers
-               where tenant_id = v_tenant and operation = p_intent ->> 'operation'
-                 and fact_kind = p_intent ->> 'fact_kind') then
+    if (select line from paywarden.transfers
+        where tenant_id = v_tenant and operation = p_intent ->> 'operation' and fact_kind = p_intent ->> 'fact_kind'
+        order by line limit 1) is not null then
         return jsonb_build_object('result', 'replayed');
     end if;
     select id, status, amount_minor - captured_minor as remaining into v_hold from paywarden.holds
@@ -353,9 +354,9 @@ declare
     v_tenant uuid := paywarden.tenant();
     v_short text;
 begin
-    if exists (select from paywarden.transfers
-               where tenant_id = v_tenant and operation = p_intent ->> 'operation'
-                 and fact_kind = p_intent ->> 'fact_kind') then
+    if (select line from paywarden.transfers
+        where tenant_id = v_tenant and operation = p_intent ->> 'operation' and fact_kind = p_intent ->> 'fact_kind'
+        order by line limit 1) is not null then
         return jsonb_build_object('result', 'replayed');
     end if;
     if not (p_intent ->> 'fact')::boolean then
@@ -505,13 +506,14 @@ create function paywarden.ledger_named(p_sheet jsonb) returns uuid[]
 as $$
 begin
     return array(
-        select account.id
+        -- The order makes the planner take the index by code, also while the table is too small to be worth one.
+        select (select account.id from paywarden.accounts as account
+                where account.tenant_id = named.tenant_id and account.code = named.code
+                  and account.book is not distinct from named.book and account.asset is not distinct from named.asset
+                order by account.book, account.asset limit 1)
         from unnest((p_sheet ->> 'account_tenant')::uuid[], (p_sheet ->> 'book')::text[], (p_sheet ->> 'asset')::text[],
                     (p_sheet ->> 'code')::text[])
             with ordinality as named(tenant_id, book, asset, code, number)
-        left join paywarden.accounts as account
-            on account.tenant_id = named.tenant_id and account.code = named.code
-           and account.book is not distinct from named.book and account.asset is not distinct from named.asset
         order by number);
 end
 $$;
@@ -756,10 +758,10 @@ begin
                 from unnest(v_tenants, (p_sheet ->> 'operation')::text[], (p_sheet ->> 'fact_kind')::text[])
                     with ordinality as listed(tenant_id, operation, fact_kind, place)
                 where operation is not null) as given
-            where turn > 1 or exists (
-                select from paywarden.transfers as transfer
+            where turn > 1 or (
+                select transfer.line from paywarden.transfers as transfer
                 where transfer.tenant_id = given.tenant_id and transfer.operation = given.operation
-                  and transfer.fact_kind = given.fact_kind));
+                  and transfer.fact_kind = given.fact_kind order by transfer.line limit 1) is not null);
     end if;
     if p_sheet ? 'grant_of' then
         v_unusual := v_unusual || array(
@@ -917,6 +919,8 @@ declare
     v_account uuid[] := p_state.account;
     v_results text[] := p_decision.results;
     v_missing integer[];
+    v_opened uuid[];
+    v_number integer;
 begin
     v_missing := array(
         select distinct number
@@ -929,11 +933,11 @@ begin
     from unnest(v_missing) as number
     order by 1, 3, 4, 5
     on conflict (tenant_id, code, book, asset) do nothing;
-    select array_agg(coalesce(known.id, account.id) order by number) into v_account
-    from unnest(p_state.tenant, v_account) with ordinality as known(tenant_id, id, number)
-    left join paywarden.accounts as account
-        on known.id is null and account.tenant_id = known.tenant_id and account.code = v_codes[number]
-       and account.book is not distinct from v_books[number] and account.asset is not distinct from v_assets[number];
+    -- Somebody else may have opened one of them meanwhile.
+    v_opened := paywarden.ledger_named(p_sheet);
+    foreach v_number in array v_missing loop
+        v_account[v_number] := v_opened[v_number];
+    end loop;
     return v_account;
 end
 $$;

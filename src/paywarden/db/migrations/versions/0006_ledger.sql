@@ -25,7 +25,8 @@ call paywarden.wall('paywarden.accounts');
 call paywarden.open_to_system('paywarden.accounts');
 
 create table paywarden.holds (
-    tenant_id uuid not null references paywarden.tenants (id),
+    -- The tenant is that of its payment or principal.
+    tenant_id uuid not null,
     id uuid not null,
     payment_id uuid,
     status text not null default 'pending' check (status in ('pending', 'posted', 'voided', 'expired')),
@@ -90,15 +91,19 @@ create table paywarden.idempotency_keys (
     primary key (tenant_id, principal_id, key),
     foreign key (tenant_id, principal_id) references paywarden.principals (tenant_id, id),
     foreign key (tenant_id, payment_id) references paywarden.payments (tenant_id, id) deferrable initially deferred,
-    foreign key (tenant_id, hold_id) references paywarden.holds (tenant_id, id) deferrable initially deferred,
+    -- hold_id is written by the door alone (docs/decisions/0009-group-writes.md).
     foreign key (tenant_id, top_up_id) references paywarden.credit_top_ups (tenant_id, id) deferrable initially deferred,
     check (num_nonnulls(payment_id, hold_id, top_up_id) = 1)
 );
 create index idempotency_keys_expiring on paywarden.idempotency_keys (tenant_id, expires_at);
 call paywarden.wall('paywarden.idempotency_keys');
-grant insert, update (lease_until), delete on paywarden.idempotency_keys to paywarden_app;
+grant insert (
+    tenant_id, principal_id, key, fingerprint, payment_id, top_up_id, lease_until, created_at, expires_at),
+    update (lease_until), delete on paywarden.idempotency_keys to paywarden_app;
 
--- Where a hold will post to, whatever the date: the accounts are named when the hold is made.
+-- Where a hold will post to, whatever the date: the accounts are named when the hold is made. The door writes them with
+-- their hold, from accounts that it has just read, and nobody may delete either: no foreign keys, which cost a quarter of
+-- a hold. Transfers have theirs, so no posting can follow a line to nowhere (docs/decisions/0009-group-writes.md).
 create table paywarden.hold_lines (
     tenant_id uuid not null,
     hold_id uuid not null,
@@ -109,9 +114,6 @@ create table paywarden.hold_lines (
     book text not null,
     asset text not null,
     primary key (tenant_id, hold_id, line),
-    foreign key (tenant_id, hold_id) references paywarden.holds (tenant_id, id),
-    foreign key (tenant_id, debit_account_id, book, asset) references paywarden.accounts (tenant_id, id, book, asset),
-    foreign key (tenant_id, credit_account_id, book, asset) references paywarden.accounts (tenant_id, id, book, asset),
     check (debit_account_id <> credit_account_id),
     check (held_account_id in (debit_account_id, credit_account_id))
 );

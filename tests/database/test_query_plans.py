@@ -44,8 +44,9 @@ MORE_ROWS = """
     select tenant_id, uuidv7(), 'amount_differs', id, id::text,
         case when status = 'failed' then 'open' else 'resolved' end
     from paywarden.payments;
-    insert into paywarden.checks (tenant_id, id, payment_id, rule, result, detail)
-    select tenant_id, uuidv7(), id, 'charge_autonomous', 'pass', '' from paywarden.payments;
+    insert into paywarden.checks (tenant_id, id, payment_id, findings)
+    select tenant_id, uuidv7(), id, '[{"rule": "charge_autonomous", "result": "pass", "detail": ""}]'
+    from paywarden.payments;
     insert into paywarden.notes (tenant_id, id, customer_id, trust, content, content_sha256)
     select tenant_id, uuidv7(), customer_id, 'customer', 'a note', sha256('a note') from paywarden.payments;
     insert into paywarden.api_keys (tenant_id, id, principal_id, secret_sha256, hint)

@@ -102,8 +102,8 @@ grant insert (
     update (lease_until), delete on paywarden.idempotency_keys to paywarden_app;
 
 -- Where a hold will post to, whatever the date: the accounts are named when the hold is made. The door writes them with
--- their hold, from accounts that it has just read, and nobody may delete either: no foreign keys, which cost a quarter of
--- a hold. Transfers have theirs, so no posting can follow a line to nowhere (docs/decisions/0009-group-writes.md).
+-- their hold, from accounts that it has just read, and nobody may delete either: no foreign keys, which cost up to a quarter
+-- of a hold. Transfers have theirs, so no posting can follow a line to nowhere (docs/decisions/0009-group-writes.md).
 create table paywarden.hold_lines (
     tenant_id uuid not null,
     hold_id uuid not null,

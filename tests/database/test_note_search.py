@@ -133,9 +133,9 @@ async def test_words_beside_meaning_find_no_less_than_meaning_alone(here: Pool, 
     assert either < exact
 
 
-async def in_full(connection: Connection, vector: Vector) -> list[str]:
-    """The same search without sketches: every vector compared."""
-    asked = TextQuery("", "test", vector)
+async def in_full(connection: Connection, vector: Vector, words: str = "") -> list[str]:
+    """The same search without sketches and indexes of words: every vector compared, and every note read."""
+    asked = TextQuery(words, "test", vector)
     values = notes._text_search("cust_001", asked, 50)
     rows = await (await connection.execute(notes.SQL.nearest_by_text_without_sketch, values)).fetchall()
     return [row["content"] for row in rows]
@@ -176,6 +176,43 @@ async def test_vectors_that_are_too_long_for_a_sketch_are_compared_in_full(here:
     async with transaction(here, HERE) as connection:
         await keep(connection, far=axis(-1, dimension=1536), nearest=axis(1, dimension=1536))
         assert await found(connection, "", axis(1, dimension=1536)) == ["nearest", "far"]
+
+
+LONG_NAME = "".join(chr(0x4E00 + number) for number in range(255))
+MANY_WORDS = " ".join(f"order{number}" for number in range(2_000))
+
+
+@pytest.mark.parametrize("dimension", [512, 1200, 1900])
+@pytest.mark.parametrize("customer_id", ["cust_001", LONG_NAME], ids=["short", "long"])
+async def test_notes_that_fit_into_no_line_of_an_index_are_found_all_the_same(
+    here: Pool, customer_id: str, dimension: int
+) -> None:
+    """Whatever is longest: the customer's name, the vector, what the note says."""
+    vector = unit(np.random.default_rng(3).standard_normal(dimension))
+    async with transaction(here, HERE) as connection:
+        await principals.ensure_customer(connection, customer_id)
+        for content, near in ((MANY_WORDS, vector), ("refund", vector), ("far", -vector)):
+            await notes.add(connection, NewNote(customer_id, content), "test", near)
+        asked = TextQuery("order7 order1999", "test", vector)
+        found = [note.content for note in await notes.nearest_by_text(connection, customer_id, asked, 4)]
+    assert found == [MANY_WORDS, "refund", "far"]
+
+
+QUERIES = ("refunded", "refunded twice", '"refunded twice"', "once or 8", "order -twice", "order7 10", "none")
+
+
+async def test_words_find_the_same_by_the_index_and_by_the_notes_themselves(here: Pool) -> None:
+    """Short notes and those of very many words, of which some have ended."""
+    past = datetime.now(UTC) - timedelta(days=1)
+    async with transaction(here, HERE) as connection:
+        for number in range(80):
+            content = f"order {number} was refunded {'twice' if number % 3 else 'once'}"
+            padded = f"{content} {MANY_WORDS}" if number % 5 == 0 else content
+            note = NewNote("cust_001", padded, valid_until=past if number % 7 == 0 else None)
+            # Far enough from one another for sketches to tell which is nearer.
+            await notes.add(connection, note, "test", axis(1, 0.5 + number / 20))
+        for words in QUERIES:
+            assert await found(connection, words) == await in_full(connection, axis(1), words), words
 
 
 async def test_few_notes_with_a_vector_are_followed_by_those_without(here: Pool) -> None:

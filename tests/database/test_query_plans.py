@@ -49,6 +49,11 @@ MORE_ROWS = """
     from paywarden.payments;
     insert into paywarden.notes (tenant_id, id, customer_id, trust, content, content_sha256)
     select tenant_id, uuidv7(), customer_id, 'customer', 'a note', sha256('a note') from paywarden.payments;
+    insert into paywarden.notes (tenant_id, id, customer_id, trust, content, content_sha256)
+    select tenant_id, uuidv7(), 'cust-77', 'customer', 'note ' || id, sha256('a note')
+    from paywarden.payments limit 2000;
+    insert into paywarden.note_vectors (tenant_id, note_id, customer_id, embedder, embedding)
+    select tenant_id, id, customer_id, 'test', array_fill(0.1::real, array[400])::vector from paywarden.notes;
     insert into paywarden.api_keys (tenant_id, id, principal_id, secret_sha256, hint)
     select tenant_id, uuidv7(), principal_id, sha256(id::text::bytea), 'hint' from paywarden.payments;
     update paywarden.payments set expires_at = now() + interval '1 hour' where status = 'in_review';
@@ -177,6 +182,22 @@ def test_what_is_looked_up_is_found_by_its_index(grown: Database) -> None:
     assert missed(grown, LOOKUPS) == {}
     _drop(grown, "payments_in_status")
     assert set(missed(grown, LOOKUPS)) == {"payments.list_payments_in_status"}, "a lost index was not missed"
+
+
+SEARCH = Lookup(
+    "memory.nearest_by_text",
+    "note_vectors_of_customer",
+    {"customer_id": CUSTOMER, "embedder": "test", "words": "a note", "vector": str([0.1] * 400), "limit": 10},
+)
+
+
+def test_a_search_reads_vectors_and_words_of_a_customer_side_by_side(grown: Database) -> None:
+    """Each note from its own page of the table would be ten times as many pages, and not for long in memory."""
+    for tree in trees(grown, SEARCH):
+        found = scans(tree)
+        assert {("Index Only Scan", "note_vectors_of_customer"), ("Index Only Scan", "notes_by_customer")} <= set(found)
+        assert not {kind for kind, _ in found} & {"Seq Scan", "Bitmap Heap Scan"}, found
+        assert "notes_of_many_words" in {index for _, index in found}
 
 
 def test_what_is_not_due_yet_is_not_looked_at(grown: Database) -> None:

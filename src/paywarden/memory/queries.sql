@@ -58,7 +58,8 @@ limit %(limit)s;
 -- name: nearest_by_text
 -- A customer's notes that a text finds: the first 50 by our vector of it and the first 50 with all its words, merged
 -- by reciprocal rank fusion (k = 60). Exactly: the sketches, read side by side from an index, leave out only what is
--- farther away than the fiftieth by more than half the bits can be wrong; the rest is compared in full. Words that only
+-- farther away than the fiftieth by more than half the bits can be wrong; the rest, and what is too long for a sketch, is
+-- compared in full. The words are read from an index as well, but for notes of very many words. Words that only
 -- exclude (-refund) would find everything else; they count for nothing. Notes without a vector come after those with
 -- one, the newest first.
 with asked as materialized (
@@ -80,7 +81,7 @@ read as materialized (
         where made.tenant_id = (select paywarden.tenant()) and made.note_id = sketched.id
           and made.embedder = %(embedder)s) as distance
     from sketched
-    where roughly <= (
+    where roughly is null or roughly <= (
         select max(roughly) + 0.003 from (select roughly from sketched order by roughly limit 50) as nearest)
     order by distance, id desc
     limit 50),
@@ -98,14 +99,22 @@ near as (
     from (select * from read union all select * from unread) as either
     order by place
     limit 50),
-worded as (
-    select note.id, row_number() over (order by ts_rank_cd(note.words, asked.words) desc, sketched.roughly, note.id desc)
-        as place
+spoken as (
+    select note.id, ts_rank_cd(note.words, asked.words) as wording
     from asked
     join paywarden.notes as note on asked.says_something and note.words @@ asked.words
-    left join sketched on sketched.id = note.id
     where note.tenant_id = (select paywarden.tenant()) and note.customer_id = %(customer_id)s
       and (note.valid_until is null or note.valid_until > (select paywarden.clock()))
+    union all
+    select note.id, ts_rank_cd(note.many_words, asked.words)
+    from asked
+    join paywarden.notes as note on asked.says_something and note.words is null and note.many_words @@ asked.words
+    where note.tenant_id = (select paywarden.tenant()) and note.customer_id = %(customer_id)s
+      and (note.valid_until is null or note.valid_until > (select paywarden.clock()))),
+worded as (
+    select spoken.id, row_number() over (order by wording desc, sketched.roughly, spoken.id desc) as place
+    from spoken
+    left join sketched on sketched.id = spoken.id
     order by place
     limit 50),
 merged as materialized (
@@ -133,8 +142,8 @@ with asked as materialized (
     from websearch_to_tsquery('simple', %(words)s) as words),
 of_customer as materialized (
     select note.id, made.embedding <=> %(vector)s::vector as distance,
-        case when asked.says_something and note.words @@ asked.words
-            then ts_rank_cd(note.words, asked.words) end as wording
+        case when asked.says_something and coalesce(note.words, note.many_words) @@ asked.words
+            then ts_rank_cd(coalesce(note.words, note.many_words), asked.words) end as wording
     from asked
     cross join paywarden.notes as note
     left join paywarden.note_vectors as made

@@ -63,13 +63,27 @@ create table paywarden.notes (
     own_dimension integer generated always as (vector_dims(own_embedding)) stored,
     valid_until timestamptz,
     created_at timestamptz not null default paywarden.clock(),
+    -- No stemming and no stop words, so that every language and every order number is searched alike. There is no GIN
+    -- index on them: @@ is not leakproof, so behind the tenant wall none would be used. Instead the words of a
+    -- customer's notes stand side by side in notes_by_customer, but for those that do not fit into a line of an index.
+    words tsvector generated always as (case
+        when octet_length(content) <= 2000
+            and octet_length(tsvectorsend(to_tsvector('simple', content))) + octet_length(customer_id) <= 1500
+        then to_tsvector('simple', content) end) stored,
+    many_words tsvector generated always as (case
+        when octet_length(content) <= 2000
+            and octet_length(tsvectorsend(to_tsvector('simple', content))) + octet_length(customer_id) <= 1500
+        then null else to_tsvector('simple', content) end) stored,
     primary key (tenant_id, id),
-    constraint notes_by_customer unique (tenant_id, customer_id, id),
+    constraint notes_by_customer unique (tenant_id, customer_id, id) include (valid_until, words),
     foreign key (tenant_id, customer_id) references paywarden.customers (tenant_id, id),
     foreign key (tenant_id, payment_id) references paywarden.payments (tenant_id, id)
 );
 create index notes_ending on paywarden.notes (tenant_id, customer_id) where valid_until is not null;
+create index notes_of_many_words on paywarden.notes (tenant_id, customer_id) where words is null;
 create index notes_by_payment on paywarden.notes (tenant_id, payment_id, id) where payment_id is not null;
+-- A search reads its indexes only as far as the pages are known to be visible to all: vacuum keeps up with new notes.
+alter table paywarden.notes set (autovacuum_vacuum_insert_scale_factor = 0.02);
 call paywarden.wall('paywarden.notes');
 call paywarden.make_insert_only('paywarden.notes');
 
@@ -85,7 +99,9 @@ create table paywarden.note_vectors (
     dimension integer not null generated always as (vector_dims(embedding)) stored,
     -- The same in half the bits, where that fits into a line of an index: to find among a customer's many notes those few
     -- that must be compared exactly (docs/decisions/0008-growth.md).
-    sketch halfvec generated always as (case when vector_dims(embedding) <= 1200 then embedding::halfvec end) stored,
+    sketch halfvec generated always as (case
+        when 2 * vector_dims(embedding) + octet_length(customer_id) + octet_length(embedder) <= 2560
+        then embedding::halfvec end) stored,
     created_at timestamptz not null default paywarden.clock(),
     primary key (tenant_id, note_id, embedder),
     foreign key (tenant_id, customer_id, note_id) references paywarden.notes (tenant_id, customer_id, id)
@@ -93,6 +109,7 @@ create table paywarden.note_vectors (
 -- All that a first look at a customer's vectors needs, side by side, without the table.
 create index note_vectors_of_customer on paywarden.note_vectors (tenant_id, customer_id, embedder)
     include (note_id, sketch);
+alter table paywarden.note_vectors set (autovacuum_vacuum_insert_scale_factor = 0.02);
 call paywarden.wall('paywarden.note_vectors');
 call paywarden.make_insert_only('paywarden.note_vectors');
 

@@ -1,4 +1,4 @@
--- Notes are found by their words too, may end, and know who wrote them and what an import has brought already.
+-- Notes may end, and know who wrote them and what an import has brought already.
 -- The foreign key is checked across all tenants, so the wall is lifted for that moment.
 alter table paywarden.notes no force row level security;
 alter table paywarden.principals no force row level security;
@@ -7,9 +7,6 @@ alter table paywarden.notes
     add column author_id uuid,
     -- Of a note from an import: what the line said, so that importing it again adds nothing.
     add column import_sha256 bytea check (length(import_sha256) = 32),
-    -- No stemming and no stop words, so that every language and every order number is searched alike. There is no GIN
-    -- index on it: @@ is not leakproof, so behind the tenant wall none would be used.
-    add column words tsvector not null generated always as (to_tsvector('simple', content)) stored,
     add foreign key (tenant_id, author_id) references paywarden.principals (tenant_id, id);
 alter table paywarden.notes force row level security;
 alter table paywarden.principals force row level security;
@@ -21,7 +18,7 @@ create function paywarden.check_note_end() returns trigger
 as $$
 declare
     -- Generated columns are still empty here; what they are made of is compared.
-    v_left_out constant text[] := array['valid_until', 'words', 'own_dimension'];
+    v_left_out constant text[] := array['valid_until', 'words', 'many_words', 'own_dimension'];
 begin
     if to_jsonb(new) - v_left_out is distinct from to_jsonb(old) - v_left_out then
         raise exception 'of a note only the end may change' using errcode = '42501';

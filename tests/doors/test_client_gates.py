@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from paywarden.client import AsyncPaywarden, Paywarden, PaywardenApiError, PaywardenUsageError
+from paywarden.client import AsyncGate, AsyncPaywarden, Paywarden, PaywardenApiError, PaywardenUsageError
 
 from .scripted_service import Say, ScriptedService, problem, scripted
 
@@ -115,6 +115,22 @@ def test_what_another_attempt_captures_meanwhile_is_billed_once(run: Run, code: 
     with lost as service, pytest.raises(PaywardenApiError) as refused:
         run(service.url, lambda hold: hold.capture(999), "job-7")
     assert refused.value.code == code
+
+
+def test_a_capture_after_the_last_one_is_refused_and_not_lost(run: Run) -> None:
+    def twice(hold: Any) -> Any:
+        async def both() -> None:
+            await hold.capture(120)
+            await hold.capture(80)
+
+        if isinstance(hold, AsyncGate):
+            return both()
+        hold.capture(120)
+        return hold.capture(80)
+
+    with scripted(Say(201, HOLD), Say(200, CAPTURED)) as service, pytest.raises(PaywardenUsageError, match="final"):
+        run(service.url, twice, "job-7")
+    assert [path for path, _ in sent(service)] == ["/v1/holds", "/v1/holds/hold_1/capture"]
 
 
 def test_after_attempts_that_gave_back_another_hold_is_made(run: Run) -> None:

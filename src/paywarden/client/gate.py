@@ -36,6 +36,7 @@ class HoldStory:
         self._wanted |= options
         self._key = f"pw-{ids.new_uuid()}" if idempotency_key is None else _checked_root(idempotency_key)
         self._captures = 0
+        self._settled = False
         self.attempt = 1
         self.hold: objects.Hold | None = None
         self.billed = False
@@ -55,14 +56,22 @@ class HoldStory:
         self.billed = self.hold["status"] != "pending" and self.hold["captured_minor"] > 0
 
     def capture(self, amount_minor: int, *, final: bool) -> Conversation[objects.Hold]:
-        """Take what it cost; what another attempt has captured for good is left as it is."""
+        """Take what it cost; what another attempt has captured for good is left as it is.
+
+        Raises PaywardenUsageError after this block's own last capture: what came now would never be billed.
+        """
         if self.billed:
             return self.opened
+        if self._settled:
+            raise PaywardenUsageError(
+                "capture", "before this one was the last of its hold; bill parts with final=False"
+            )
         self._captures += 1
         key = f"{self._attempt_key()}.capture-{self._captures}"
         hold = self.opened["id"]
         try:
             self.hold = yield from calls.capture_hold(hold, amount_minor, final=final, idempotency_key=key)
+            self._settled = final
         except PaywardenApiError as refused:
             if refused.code not in _TAKEN_BY_ANOTHER:
                 raise

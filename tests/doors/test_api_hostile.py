@@ -392,6 +392,23 @@ class TestBodies:
         lying = await door.local.post("/knowledge", content=body, headers={**headers, "Content-Length": "10"})
         assert lying.status_code == 413
 
+    @pytest.mark.parametrize(("pieces", "whole"), [(30, True), (100, False)])
+    async def test_a_refused_body_is_received_so_that_its_sender_reads_the_refusal(
+        self, door: Door, pieces: int, whole: bool
+    ) -> None:
+        """Answered while it sends, a caller sees a broken connection; but nobody is listened to for ever."""
+        received = 0
+
+        async def body() -> AsyncIterator[bytes]:
+            nonlocal received
+            while received < pieces:
+                received += 1
+                yield b"x" * 65_536
+
+        answer = await door.local.post("/knowledge", content=body(), headers={"Content-Type": "application/json"})
+        assert (answer.status_code, answer.json()["code"]) == (413, "body_too_large")
+        assert (received == pieces) == whole
+
     async def test_what_is_not_declared_as_json(self, door: Door) -> None:
         body = b'{"user_id":"u","amount_cents":2500,"currency":"usd"}'
         async with door.caller(await door.admin_key()) as admin:

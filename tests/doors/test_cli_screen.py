@@ -43,6 +43,12 @@ def test_anything_else_is_refused_by_name(text: str, currency: str) -> None:
     assert refused.value.param in {"--amount", "currency"}
 
 
+@pytest.mark.parametrize("text", ["0", "0.00", "10000000000000.01", "99999999999999999.00"])
+def test_an_amount_out_of_range_is_told_the_range_in_its_currency(text: str) -> None:
+    with pytest.raises(InvalidFieldError, match=r"must be from \$0\.01 to \$10,000,000,000,000\.00"):
+        parse_amount(text, "usd", "AMOUNT")
+
+
 def test_amounts_of_the_ledger_are_shown_in_their_currency() -> None:
     assert amount(1250, "USD/2") == "$12.50"
     assert amount(-1250, "jpy") == "-¥1,250"

@@ -3,9 +3,9 @@
 import re
 
 from paywarden.kit.errors import InvalidFieldError
-from paywarden.kit.money import check_amount_minor, exponent
+from paywarden.kit.money import MAX_AMOUNT_MINOR, display, exponent
 
-_DECIMAL = re.compile(r"([0-9]{1,16})(?:\.([0-9]{1,3}))?", re.ASCII)
+_DECIMAL = re.compile(r"([0-9]{1,30})(?:\.([0-9]{1,3}))?", re.ASCII)
 
 
 def parse_amount(text: str, currency: str, param: str) -> int:
@@ -19,4 +19,8 @@ def parse_amount(text: str, currency: str, param: str) -> int:
     if not whole or len(decimals) > digits:
         example = "1250" if digits == 0 else f"12.{'50'.ljust(digits, '0')}"
         raise InvalidFieldError(param, f"must be an amount of {currency} in digits, for example {example}")
-    return check_amount_minor(int(whole + decimals.ljust(digits, "0")), param)
+    amount_minor = int(whole + decimals.ljust(digits, "0"))
+    if not 1 <= amount_minor <= MAX_AMOUNT_MINOR:
+        least, most = display(1, currency), display(MAX_AMOUNT_MINOR, currency)
+        raise InvalidFieldError(param, f"must be from {least} to {most}")
+    return amount_minor

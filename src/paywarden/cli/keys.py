@@ -7,17 +7,11 @@ import typer
 from paywarden.cli.command import command, group
 
 if TYPE_CHECKING:
+    from paywarden.cli.screen import Columns
     from paywarden.cli.session import Session
 
 app = group("API keys. A key is shown once and stored hashed.")
-COLUMNS = {
-    "id": "id",
-    "principal": "principal",
-    "status": "status",
-    "expires": "expires_at",
-    "revoked": "revoked_at",
-    "created": "created_at",
-}
+LINES = ["id", "principal", "status", "expires_at", "revoked_at", "created_at"]
 
 
 @command(app, "create")
@@ -38,9 +32,17 @@ def create(
 @command(app, "list")
 def list_(session: "Session") -> None:
     """List all keys, without their secrets."""
-    from paywarden.cli.screen import table
+    from paywarden.cli.screen import moment, table
 
-    session.show(session.desk.list_keys(), lambda page: table(page["data"], COLUMNS))
+    columns: Columns = {
+        "id": "id",
+        "principal": "principal",
+        "status": "status",
+        "expires (UTC)": lambda key: moment(key["expires_at"]) or None,
+        "revoked (UTC)": lambda key: moment(key["revoked_at"]) or None,
+        "created (UTC)": lambda key: moment(key["created_at"]),
+    }
+    session.show(session.desk.list_keys(), lambda page: table(page["data"], columns))
 
 
 @command(app, "revoke")
@@ -48,4 +50,4 @@ def revoke(session: "Session", key: Annotated[str, typer.Argument(metavar="ID", 
     """End a key at once."""
     from paywarden.cli.screen import sheet
 
-    session.show(session.desk.revoke_key(key), lambda ended: sheet(ended, list(COLUMNS.values())))
+    session.show(session.desk.revoke_key(key), lambda ended: sheet(ended, LINES))

@@ -53,7 +53,7 @@ def required_key(
         str,
         Header(
             alias=_HEADER,
-            description="New for each payment, the same for each retry of it. Kept for 30 days.",
+            description="New for each request, the same for each retry of it. Kept for 30 days.",
             json_schema_extra=_SCHEMA,
         ),
     ],

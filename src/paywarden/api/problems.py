@@ -38,10 +38,10 @@ _REASONS: Mapping[str, str] = {
     "bool_parsing": "must be true or false",
     "literal_error": "must be {expected}",
     "enum": "must be {expected}",
-    "string_too_short": "must have at least {min_length} characters",
+    "string_too_short": "must have {min_length} or more characters",
     "string_too_long": "must have at most {max_length} characters",
     "string_pattern_mismatch": "must look like {pattern}",
-    "too_short": "must have at least {min_length} entries",
+    "too_short": "must have {min_length} or more entries",
     "too_long": "must have at most {max_length} entries",
     "greater_than_equal": "must be at least {ge}",
     "less_than_equal": "must be at most {le}",
@@ -164,7 +164,7 @@ async def _on_http(request: Request, error: Exception) -> JSONResponse:
 def missing_key() -> IdempotencyKeyMissingError:
     """A request that moves money came without its Idempotency-Key."""
     return IdempotencyKeyMissingError(
-        "Send an Idempotency-Key header that is new for each payment and the same for each retry of it.",
+        "Send an Idempotency-Key header that is new for each request and the same for each retry of it.",
         param="Idempotency-Key",
     )
 

@@ -55,3 +55,26 @@ async def test_without_a_key_of_idempotency_nothing_is_topped_up(door: Door) -> 
         refused = await admin.post("/v1/credits/top-ups", CASH)
         assert (refused.status_code, refused.json()["code"]) == (400, "idempotency_key_missing")
         assert (await admin.get("/v1/credits/cust_42")).status_code == 404
+
+
+async def test_top_ups_are_listed_newest_first_with_who_made_them(door: Door) -> None:
+    async with door.caller(await door.admin_key()) as admin:
+        clerk = (await admin.post("/v1/agents", {"kind": "person", "name": "ann", "roles": ["settle"]})).json()["id"]
+        secret = (await admin.post("/v1/keys", {"principal": clerk})).json()["secret"]
+        await admin.pay("/v1/credits/top-ups", **CASH)
+        async with door.caller(secret) as ann:
+            made = (await ann.pay("/v1/credits/top-ups", **CASH)).json()
+            other = (await ann.pay("/v1/credits/top-ups", **{**CASH, "customer": "cust_43"})).json()
+        assert made["principal"] == clerk
+        first = (await admin.get("/v1/credits/top-ups?limit=2")).json()
+        assert (first["data"], first["has_more"]) == ([other, made], True)
+        rest = (await admin.get(f"/v1/credits/top-ups?cursor={first['next_cursor']}")).json()
+        assert [each["principal"][:4] for each in rest["data"]] == ["per_"]
+        assert (rest["data"][0]["principal"] != clerk, rest["has_more"]) == (True, False)
+        assert (await admin.get("/v1/credits/top-ups?customer=cust_43")).json()["data"] == [other]
+        for query, param in (("cursor=top_1", "cursor"), ("limit=0", "limit"), ("customer=", "customer")):
+            refused = await admin.get(f"/v1/credits/top-ups?{query}")
+            assert (refused.status_code, refused.json()["param"]) == (400, param)
+        async with door.caller(await door.tenant("acme")) as stranger:
+            for query in ("", "?customer=cust_42", f"?cursor={other['id']}"):
+                assert (await stranger.get(f"/v1/credits/top-ups{query}")).json()["data"] == []

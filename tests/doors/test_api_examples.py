@@ -153,6 +153,7 @@ async def credits(call: Recorder, admin: Caller, bot: Caller) -> None:
     await call(admin, "topUpCredit", 422, {**cash, "amount_minor": 60_000}, key="statement-7-3")
     await call(bot, "topUpCredit", 403, cash, key="mine")
     await call(bot, "getCredit", 200, customer="cust_42")
+    await call(bot, "listTopUps", 200, limit=1)
 
 
 async def memory(call: Recorder, admin: Caller, bot: Caller) -> None:

@@ -253,6 +253,7 @@ async def test_holds_are_listed_looked_at_and_given_more_time(gate: Gate) -> Non
     first, second = await gate.held(), await gate.held(feature="summary")
     await gate.agent.pay(f"/v1/holds/{first}/capture", amount_minor=40)
     shown = (await gate.agent.get(f"/v1/holds/{first}")).json()
+    assert shown["principal"] == gate.agent_id
     assert (shown["status"], shown["captured_minor"], shown["amount_minor"]) == ("captured", 40, 100)
     booked = (await gate.admin.get("/v1/ledger/transfers", limit=1)).json()["data"][0]
     assert (booked["hold"], booked["payment"], booked["amount_minor"]) == (first, None, 40)

@@ -12,7 +12,8 @@ from paywarden.cli.application import build
 from .scripted_service import Say, ScriptedService, scripted
 
 TOP_UP: dict[str, Any] = {
-    "object": "credit_top_up", "id": "top_01h455vb4pex5vsknk084sn02q", "customer": "cust_1", "funding": "prepaid",
+    "object": "credit_top_up", "id": "top_01h455vb4pex5vsknk084sn02q", "principal": "per_01h455vb4pex5vsknk084sn02q",
+    "customer": "cust_1", "funding": "prepaid",
     "amount_minor": 5_000, "currency": "usd", "display": "$50.00", "reference": "statement 7", "reason": None,
     "created_at": "2026-11-21T08:00:00.000Z",
 }  # fmt: skip
@@ -49,6 +50,17 @@ def test_a_top_up_sends_minor_units_and_the_callers_key() -> None:
         "reference": "statement 7",
     }  # fmt: skip
     assert "$50.00" in done.stdout
+
+
+def test_top_ups_are_listed_with_who_made_them_and_where_the_cash_is() -> None:
+    page = {"object": "list", "data": [TOP_UP], "has_more": True, "next_cursor": TOP_UP["id"]}
+    with scripted(Say(200, page)) as service:
+        done = _run(service, "credit", "list", "--customer", "cust_1", "--limit", "1")
+    assert done.exit_code == 0, done.stderr
+    (asked,) = service.asked
+    assert (asked.method, asked.path) == ("GET", "/v1/credits/top-ups?customer=cust_1&limit=1")
+    shown = ["$50.00", "statement 7", TOP_UP["principal"], "2026-11-21 08:00:00", f"more: --cursor {TOP_UP['id']}"]
+    assert all(part in done.stdout for part in shown)
 
 
 def test_credit_is_shown_as_there_held_and_left() -> None:

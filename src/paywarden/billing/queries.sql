@@ -9,3 +9,12 @@ returning *;
 -- name: top_up_by_id
 -- One top-up.
 select * from paywarden.credit_top_ups where tenant_id = (select paywarden.tenant()) and id = %(id)s;
+
+-- name: list_top_ups
+-- Top-ups, newest first, after a cursor. One that commits while somebody pages is missed like one made later.
+select * from paywarden.credit_top_ups
+where tenant_id = (select paywarden.tenant())
+  and (%(customer_id)s::text is null or customer_id = %(customer_id)s)
+  and (%(after_id)s::uuid is null or id < %(after_id)s::uuid)
+order by id desc
+limit %(limit)s;

@@ -68,5 +68,11 @@ async def find(connection: Connection, top_up_id: UUID) -> TopUp | None:
     return None if row is None else _from_row(row)
 
 
+async def page(connection: Connection, *, limit: int, after: UUID | None, customer_id: str | None) -> list[TopUp]:
+    """Top-ups of the tenant, newest first, after the top-up ``after``."""
+    values = {"limit": limit, "after_id": after, "customer_id": customer_id}
+    return [_from_row(row) for row in await (await connection.execute(SQL.list_top_ups, values)).fetchall()]
+
+
 def _from_row(row: dict[str, Any]) -> TopUp:
     return TopUp(**{name: row[name] for name in TopUp.__dataclass_fields__})

@@ -38,7 +38,7 @@ def top_up(
 ) -> None:
     """Give a customer credit; for the roles settle and administer."""
     from paywarden.cli.amounts import parse_amount
-    from paywarden.cli.screen import sheet
+    from paywarden.cli.screen import moment, sheet
 
     made = session.desk.top_up_credit(
         customer,
@@ -49,8 +49,33 @@ def top_up(
         reason=reason,
         idempotency_key=idempotency_key,
     )
-    lines = ["id", "customer", "amount", "funding", "reference", "reason", "created_at"]
-    session.show(made, lambda row: sheet({**row, "amount": row["display"]}, lines))
+    lines = ["id", "customer", "amount", "funding", "reference", "reason", "made (UTC)", "made by"]
+    words = {"amount": made["display"], "made (UTC)": moment(made["created_at"]), "made by": made["principal"]}
+    session.show(made, lambda row: sheet({**row, **words}, lines))
+
+
+@command(app, "list")
+def list_(
+    session: "Session",
+    customer: Annotated[str | None, typer.Option("--customer", help="Only of this customer.")] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=100, help="How many.")] = 20,
+    cursor: Annotated[str | None, typer.Option("--cursor", help="Go on where the last list ended.")] = None,
+) -> None:
+    """List top-ups, newest first: how much, for whom, by whom, and where the cash can be looked up."""
+    from paywarden.cli.screen import listed, moment
+
+    columns: Columns = {
+        "id": "id",
+        "customer": "customer",
+        "amount >": "display",
+        "funding": "funding",
+        "reference": "reference",
+        "reason": "reason",
+        "made by": "principal",
+        "made (UTC)": lambda row: moment(row["created_at"]),
+    }
+    page = session.desk.list_top_ups(customer=customer, limit=limit, cursor=cursor)
+    session.show(page, lambda found: listed(found, columns))
 
 
 @command(app, "show")

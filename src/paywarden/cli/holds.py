@@ -33,6 +33,7 @@ def list_(
     columns: Columns = {
         "id": "id",
         "customer": "customer",
+        "held by": "principal",
         "feature": "feature",
         "held >": "display",
         "captured >": lambda row: amount(row["captured_minor"], row["currency"]),
@@ -57,8 +58,14 @@ def release(session: "Session", hold: Id) -> None:
 
 
 def _draw(hold: "Mapping[str, Any]") -> "RenderableType":
-    from paywarden.cli.screen import amount, sheet
+    from paywarden.cli.screen import amount, moment, sheet
 
-    words = {"held": hold["display"], "captured": amount(hold["captured_minor"], hold["currency"])}
-    lines = ["id", "status", "customer", "mandate", "feature", "held", "captured", "expires_at", "created_at"]
+    words = {
+        "held by": hold.get("principal"),
+        "held": hold["display"],
+        "captured": amount(hold["captured_minor"], hold["currency"]),
+        "expires (UTC)": moment(hold["expires_at"]),
+        "created (UTC)": moment(hold["created_at"]),
+    }
+    lines = ["id", "status", "customer", "mandate", "feature", *words]
     return sheet({**hold, **words}, lines)

@@ -581,6 +581,13 @@ def top_up_credit(
     )
 
 
+def list_top_ups(
+    *, customer: str | None = None, limit: int = 20, cursor: str | None = None
+) -> Conversation[Page[objects.CreditTopUp]]:
+    """Top-ups of credit, newest first; ``principal`` is who made them."""
+    return converse(_get("/v1/credits/top-ups", customer=customer, limit=limit, cursor=cursor))
+
+
 def get_credit(customer: str) -> Conversation[objects.Credit]:
     """What a customer may still use."""
     return converse(_get(f"/v1/credits/{quote(checked_id('customer', customer), safe='')}"))

@@ -95,6 +95,7 @@ class Methods:
     release_hold = Method(calls.release_hold)
     extend_hold = Method(calls.extend_hold)
     top_up_credit = Method(calls.top_up_credit)
+    list_top_ups = Method(calls.list_top_ups)
     get_credit = Method(calls.get_credit)
     list_accounts = Method(calls.list_accounts)
     list_transfers = Method(calls.list_transfers)

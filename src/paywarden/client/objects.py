@@ -3,7 +3,7 @@
 Amounts are minor units of ``currency``; ``display`` is the same amount for people. Instants are RFC 3339 text.
 """
 
-from typing import Any, Generic, Literal, TypedDict, TypeVar
+from typing import Any, Generic, Literal, NotRequired, TypedDict, TypeVar
 
 T = TypeVar("T")
 
@@ -311,7 +311,10 @@ class NewKey(Key):
 
 
 class Hold(TypedDict):
-    """An amount held at the billing gate; of a ``captured`` one ``captured_minor`` was taken and the rest went back."""
+    """An amount held at the billing gate; of a ``captured`` one ``captured_minor`` was taken and the rest went back.
+
+    ``principal`` is whose hold it is, told by ``get_hold`` and ``list_holds``.
+    """
 
     object: Literal["hold"]
     id: str
@@ -325,6 +328,7 @@ class Hold(TypedDict):
     feature: str | None
     expires_at: str
     created_at: str
+    principal: NotRequired[str]
 
 
 class HoldAnswer(TypedDict, total=False):
@@ -344,10 +348,11 @@ class HoldAnswers(TypedDict):
 
 
 class CreditTopUp(TypedDict):
-    """Credit that a customer was given: ``granted``, or ``prepaid`` in cash."""
+    """Credit that a customer was given by ``principal``: ``granted``, or ``prepaid`` in cash."""
 
     object: Literal["credit_top_up"]
     id: str
+    principal: str
     customer: str
     funding: Literal["granted", "prepaid"]
     amount_minor: int

@@ -143,3 +143,11 @@ async def show(desk: Desk, actor: Actor, customer_id: str) -> list[Balance]:
         Balance(names[row["book"], row["code"]], currency_of(row["asset"]), row["balance"], row["held"], row["blocked"])
         for row in rows
     ]
+
+
+async def page(
+    desk: Desk, actor: Actor, *, limit: int, after: UUID | None = None, customer_id: str | None = None
+) -> list[TopUp]:
+    """Top-ups of the tenant, newest first, after the top-up ``after``."""
+    async with transaction(desk.pool, actor.tenant_id) as connection:
+        return await top_ups.page(connection, limit=limit, after=after, customer_id=customer_id)

@@ -11,10 +11,11 @@ from paywarden.kit.money import display
 
 
 class TopUpObject(TypedDict):
-    """Credit that a customer was given."""
+    """Credit that a customer was given by ``principal``."""
 
     object: Literal["credit_top_up"]
     id: str
+    principal: str
     customer: str
     funding: Funding
     amount_minor: int
@@ -45,11 +46,12 @@ class CreditObject(TypedDict):
     balances: list[BalanceObject]
 
 
-def top_up_object(made: TopUp) -> TopUpObject:
-    """A top-up."""
+def top_up_object(made: TopUp, principal: str) -> TopUpObject:
+    """A top-up; ``principal`` is the public id of who made it."""
     return {
         "object": "credit_top_up",
         "id": made.public_id,
+        "principal": principal,
         "customer": made.customer_id,
         "funding": made.funding,
         "amount_minor": made.amount_minor,

@@ -1,6 +1,8 @@
 """A hold at the billing gate, and the members of a batch of them."""
 
+from collections.abc import Mapping
 from typing import Any, Literal, NotRequired
+from uuid import UUID
 
 from typing_extensions import TypedDict
 
@@ -28,6 +30,12 @@ class HoldObject(TypedDict):
     feature: str | None
     expires_at: str
     created_at: str
+
+
+class OwnedHoldObject(HoldObject):
+    """A hold with whose it is."""
+
+    principal: str
 
 
 class HoldAnswer(TypedDict):
@@ -62,6 +70,11 @@ def hold_object(hold: Hold) -> dict[str, Any]:
         "expires_at": rfc3339(hold.expires_at),
         "created_at": rfc3339(hold.created_at),
     }
+
+
+def owned_hold_object(hold: Hold, principals: Mapping[UUID, str]) -> dict[str, Any]:
+    """The same with whose it is, for whoever looks; ``principals`` are public ids."""
+    return {**hold_object(hold), "principal": principals[hold.principal_id]}
 
 
 def hold_answer(answer: Held | PaywardenError, request_id: str, taken: int) -> dict[str, Any]:

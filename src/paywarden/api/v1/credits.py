@@ -1,18 +1,21 @@
 """``/v1/credits``: what customers were given to use through the billing gate."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 from starlette.responses import JSONResponse
 
 from paywarden.api import documented
 from paywarden.api.access import TheActor, TheDesk
-from paywarden.api.fields import AmountMinor, Body, Currency, Identifier, Text, example
+from paywarden.api.fields import AmountMinor, Body, Currency, Identifier, PageSize, Text, example
 from paywarden.api.idempotency import REPLAYED, RequiredKey, keyed
+from paywarden.api.pages import Page, first_of
 from paywarden.api.render.credits import CreditObject, TopUpObject, credit_object, top_up_object
 from paywarden.api.requests import KeyRoute
+from paywarden.api.v1.principals import public_ids
 from paywarden.flow import credit
 from paywarden.flow.words import NewTopUp
+from paywarden.kit import ids
 
 router = APIRouter(route_class=KeyRoute, tags=["credits"], prefix="/v1/credits")
 
@@ -62,7 +65,31 @@ async def top_up(
     assert stored is not None  # noqa: S101  the key is required
     done = await credit.top_up(desk, actor, body.new(), stored)
     headers = {REPLAYED: "true"} if done.replayed else None
-    return JSONResponse(top_up_object(done.top_up), 201, headers=headers)
+    return JSONResponse(top_up_object(done.top_up, actor.principal.public_id), 201, headers=headers)
+
+
+@router.get(
+    "/top-ups",
+    operation_id="listTopUps",
+    summary="Top-ups, newest first",
+    response_model=Page[TopUpObject],
+    responses=documented.READ,
+)
+async def list_top_ups(
+    desk: TheDesk,
+    actor: TheActor,
+    customer: Annotated[Identifier | None, Query()] = None,
+    limit: Annotated[PageSize, Query()] = 20,
+    cursor: Annotated[str | None, Query(max_length=100)] = None,
+) -> JSONResponse:
+    """How much credit was given to whom, by whom, and where the cash can be looked up."""
+    after = None if cursor is None else ids.parse("top", cursor, "cursor")
+    found = await credit.page(desk, actor, limit=limit + 1, after=after, customer_id=customer)
+    principals = await public_ids(desk, actor) if found else {}
+    shown = first_of([top_up_object(each, principals[each.principal_id]) for each in found], limit)
+    if shown["has_more"]:
+        shown["next_cursor"] = shown["data"][-1]["id"]
+    return JSONResponse(shown)
 
 
 @router.get(

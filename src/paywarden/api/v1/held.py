@@ -9,8 +9,9 @@ from paywarden.api import documented
 from paywarden.api.access import TheActor, TheDesk
 from paywarden.api.fields import Body, HoldSeconds, Identifier, PageSize, example, path_id
 from paywarden.api.pages import Page, first_of
-from paywarden.api.render.holds import HoldObject, hold_object
+from paywarden.api.render.holds import HoldObject, OwnedHoldObject, hold_object, owned_hold_object
 from paywarden.api.requests import KeyRoute
+from paywarden.api.v1.principals import public_ids
 from paywarden.flow import hold, hold_list
 from paywarden.flow.held import ABSENT
 from paywarden.flow.hold_list import HoldStatus
@@ -30,7 +31,7 @@ class MoreTimeBody(Body):
     "",
     operation_id="listHolds",
     summary="Holds, newest first",
-    response_model=Page[HoldObject],
+    response_model=Page[OwnedHoldObject],
     responses=documented.READ,
 )
 async def list_holds(
@@ -44,7 +45,8 @@ async def list_holds(
     """Those at the billing gate; what a payment holds is told in its dossier."""
     after = None if cursor is None else ids.parse("hold", cursor, "cursor")
     found = await hold_list.page(desk, actor, limit=limit + 1, after=after, status=status, customer_id=customer)
-    shown = first_of([hold_object(each) for each in found], limit)
+    principals = await public_ids(desk, actor) if found else {}
+    shown = first_of([owned_hold_object(each, principals) for each in found], limit)
     if shown["has_more"]:
         shown["next_cursor"] = shown["data"][-1]["id"]
     return JSONResponse(shown)
@@ -54,12 +56,13 @@ async def list_holds(
     "/{hold_id}",
     operation_id="getHold",
     summary="One hold as it stands",
-    response_model=HoldObject,
+    response_model=OwnedHoldObject,
     responses=documented.READ,
 )
 async def show(desk: TheDesk, actor: TheActor, hold_id: str) -> JSONResponse:
     """``captured_minor`` was taken; what is left of a hold that is not pending went back."""
-    return JSONResponse(hold_object(await hold_list.find(desk, actor, path_id("hold", hold_id, ABSENT))))
+    found = await hold_list.find(desk, actor, path_id("hold", hold_id, ABSENT))
+    return JSONResponse(owned_hold_object(found, await public_ids(desk, actor)))
 
 
 @router.post(

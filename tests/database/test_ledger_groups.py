@@ -16,7 +16,8 @@ from psycopg.rows import dict_row
 
 from paywarden.audit.invariants import all_invariants
 from paywarden.db.pool import Pool
-from paywarden.db.transaction import group_transaction, retrying, transaction
+from paywarden.db.transaction import transaction
+from paywarden.flow.ledger_group import write
 from paywarden.guardrails import mandate_store
 from paywarden.guardrails.mandate_terms import MandateTerms
 from paywarden.guardrails.mandates import Limit
@@ -170,14 +171,6 @@ class Wishes:
         hold = self.hold() if self.chance.random() < 0.9 else None
         operation = self.operation("pay")
         return Post(hold, None, operation, "succeeded", self.amount(), fact=True, movements=movements)
-
-
-async def write(pool: Pool, slices: Sequence[tuple[UUID, Sequence[Intent]]]) -> list[list[Outcome]]:
-    async def once() -> list[list[Outcome]]:
-        async with group_transaction(pool) as connection:
-            return await door.write_group(connection, slices)
-
-    return await retrying(once)
 
 
 def told(outcome: Outcome, desk: Desk) -> tuple[Any, ...]:

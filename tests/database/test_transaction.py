@@ -14,7 +14,7 @@ import pytest
 from paywarden.db.embedded import SERVICE, SUPERUSER, EmbeddedServer
 from paywarden.db.migrate import migrate
 from paywarden.db.pool import Connection, Pool, open_pool
-from paywarden.db.transaction import retrying, system_transaction, transaction
+from paywarden.db.transaction import at_once, retrying, system_transaction, transaction
 from paywarden.kit.errors import ConfigurationError, OverloadedError
 from paywarden.settings import Settings
 from tests.conftest import Database
@@ -52,6 +52,40 @@ async def test_role_and_tenant_hold_inside_and_are_gone_afterwards(pool: Pool) -
         outside = await one(connection, IDENTITY)
     assert outside is not None
     assert (outside["role"], outside["tenant"] or "") == ("paywarden_service", "")
+
+
+@pytest.mark.both_versions
+async def test_one_statement_at_once_is_a_transaction_of_its_own_in_its_role(pool: Pool) -> None:
+    told = await at_once(pool, f"{IDENTITY}, %(given)s as given", {"given": "it's"})
+    assert (told["role"], told["login"], told["tenant"] or "") == ("paywarden_app", "paywarden_service", "")
+    assert told["given"] == "it's"
+    async with pool.connection() as connection:
+        outside = await one(connection, IDENTITY)
+    assert outside is not None
+    assert outside["role"] == "paywarden_service"
+
+
+async def test_what_fails_at_the_commit_of_one_statement_is_told_and_undone(pool: Pool, database: Database) -> None:
+    key, tenant = str(uuid4()), uuid4()
+    with psycopg.connect(database.superuser_url, autocommit=True) as connection:
+        connection.execute(
+            "insert into paywarden.tenants (id, name, environment) values (%s, %s, 'test')", [tenant, key]
+        )
+        connection.execute(
+            "insert into paywarden.principals (tenant_id, id, kind, name, roles) values (%s, %s, 'agent', 'a', '{}')",
+            [tenant, tenant],
+        )
+    # No payment has this id, which is looked at when all is written.
+    statement = """
+        select set_config('app.tenant', %(tenant)s::text, true);
+        insert into paywarden.idempotency_keys (
+            tenant_id, principal_id, key, fingerprint, payment_id, lease_until, created_at, expires_at)
+        values (%(tenant)s, %(tenant)s, %(key)s, sha256('a'), %(tenant)s, now(), now(), now())"""
+    with pytest.raises(psycopg.errors.ForeignKeyViolation):
+        await at_once(pool, statement, {"tenant": tenant, "key": key})
+    with psycopg.connect(database.superuser_url) as connection:
+        found = connection.execute("select from paywarden.idempotency_keys where key = %s", [key])
+        assert found.fetchall() == []
 
 
 async def test_the_service_has_no_rights_outside_a_transaction(pool: Pool) -> None:

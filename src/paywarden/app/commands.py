@@ -108,17 +108,21 @@ def up(
 
 def api() -> None:
     """Serve the HTTP API alone, as the environment says."""
+    import uvloop
+
     from paywarden.app.serve import serve
 
-    _guarded(lambda: asyncio.run(serve(_process_settings())))
+    _guarded(lambda: uvloop.run(serve(_process_settings())))
 
 
 def worker() -> None:
     """Do what is due, alone, as the environment says."""
+    import uvloop
+
     from paywarden.app.desk import desk_opener
     from paywarden.worker.loop import run as work
 
-    _guarded(lambda: asyncio.run(work(desk_opener(_process_settings(), preload=False))))
+    _guarded(lambda: uvloop.run(work(desk_opener(_process_settings(), preload=False))))
 
 
 def prepare(key_file: Path) -> None:

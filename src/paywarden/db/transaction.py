@@ -6,14 +6,15 @@ whatever was not committed did not happen, and whoever asked may ask again with 
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
 import psycopg
 from psycopg.errors import DeadlockDetected, InFailedSqlTransaction, SerializationFailure
 from psycopg.pq import TransactionStatus
+from psycopg.rows import DictRow, dict_row
 
 from paywarden.db.pool import Connection, Pool, borrowed
 from paywarden.kit.errors import OverloadedError
@@ -33,9 +34,20 @@ def transaction(pool: Pool, tenant_id: UUID) -> AbstractAsyncContextManager[Conn
     )
 
 
-def group_transaction(pool: Pool) -> AbstractAsyncContextManager[Connection]:
-    """One transaction in the role paywarden_app for the ledger's door, which sets each tenant itself."""
-    return _transaction(pool, "begin; select set_config('role', 'paywarden_app', true)")
+async def at_once(pool: Pool, statement: str, values: Mapping[str, Any]) -> DictRow:
+    """Run one statement in the role paywarden_app as a transaction of its own, in one round trip; its only row.
+
+    For the ledger's door, which sets each tenant itself. Several commands in one text are one transaction: it is
+    committed before its end is told (PostgreSQL, "Multiple Statements in a Simple Query").
+    """
+    async with _connected(pool) as connection:
+        cursor = psycopg.AsyncClientCursor(connection, row_factory=dict_row)
+        await cursor.execute(f"select set_config('role', 'paywarden_app', true); {statement}", values)
+        cursor.nextset()
+        row = await cursor.fetchone()
+    if row is None:
+        raise LookupError("a statement that answers with one row answered with none")
+    return row
 
 
 async def enter_tenant(connection: Connection, tenant_id: UUID) -> None:
@@ -66,12 +78,18 @@ async def retrying(work: Callable[[], Awaitable[Result]]) -> Result:
 
 @asynccontextmanager
 async def _transaction(pool: Pool, opening: str) -> AsyncIterator[Connection]:
+    async with _connected(pool) as connection:
+        # Begin, role and tenant in one round trip; two commands in one text cannot be a prepared statement.
+        await connection.execute(opening, prepare=False)
+        yield connection
+        _refuse_silent_rollback(connection)
+
+
+@asynccontextmanager
+async def _connected(pool: Pool) -> AsyncIterator[Connection]:
     try:
         async with borrowed(pool) as connection:
-            # Begin, role and tenant in one round trip; two commands in one text cannot be a prepared statement.
-            await connection.execute(opening, prepare=False)
             yield connection
-            _refuse_silent_rollback(connection)
     except (DeadlockDetected, SerializationFailure):
         raise
     except (psycopg.OperationalError, psycopg.InterfaceError) as error:

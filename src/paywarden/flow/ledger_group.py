@@ -1,10 +1,11 @@
 """The ledger's door for many callers at once: what arrives together is written in one commit, tenants side by side."""
 
 from collections.abc import Sequence
+from functools import partial
 from uuid import UUID
 
 from paywarden.db.pool import Pool
-from paywarden.db.transaction import group_transaction, retrying
+from paywarden.db.transaction import at_once, retrying
 from paywarden.flow.batch import GroupCommit
 from paywarden.ledger import door
 from paywarden.ledger.intents import Intent, Outcome, Post, Reserve
@@ -25,23 +26,22 @@ class LedgerGroup:
         return await self._group.submit(tenant_id, intents)
 
     async def _write(self, members: Sequence[tuple[UUID, Intents]]) -> list[list[Outcome]]:
-        return await retrying(lambda: self._write_once(members))
-
-    async def _write_once(self, members: Sequence[tuple[UUID, Intents]]) -> list[list[Outcome]]:
-        """In one transaction. A key that comes twice waits for the next statement, which then finds it stored."""
+        """A key that comes twice waits for the next commit, which then finds it stored."""
         given = [(tenant_id, intent) for tenant_id, intents in members for intent in intents]
         left: list[_Placed] = [(place, tenant_id, intent) for place, (tenant_id, intent) in enumerate(given)]
         outcomes: dict[int, Outcome] = {}
-        async with group_transaction(self._pool) as connection:
-            while left:
-                slices, left = _first_of_each_key(left)
-                answers = await door.write_group(
-                    connection, [(tenant_id, [intent for _, intent in part]) for tenant_id, part in slices]
-                )
-                for (_, part), told in zip(slices, answers, strict=True):
-                    outcomes |= {place: outcome for (place, _), outcome in zip(part, told, strict=True)}
+        while left:
+            slices, left = _first_of_each_key(left)
+            answers = await write(self._pool, [(tenant, [intent for _, intent in part]) for tenant, part in slices])
+            for (_, part), told in zip(slices, answers, strict=True):
+                outcomes |= {place: outcome for (place, _), outcome in zip(part, told, strict=True)}
         in_order = iter([outcomes[place] for place in range(len(given))])
         return [[next(in_order) for _ in intents] for _, intents in members]
+
+
+async def write(pool: Pool, slices: Sequence[tuple[UUID, Intents]]) -> list[list[Outcome]]:
+    """Write slices of several tenants, in the order of tenants and each once, in one commit and one round trip."""
+    return await retrying(lambda: door.write_group(partial(at_once, pool), slices))
 
 
 def _first_of_each_key(placed: Sequence[_Placed]) -> tuple[list[tuple[UUID, list[tuple[int, Intent]]]], list[_Placed]]:

@@ -1,6 +1,6 @@
 """The one write door of the ledger, and the reads that go with it."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any
@@ -14,6 +14,8 @@ from paywarden.ledger.sheet import Sheet
 
 SQL = load(__package__)
 Connection = AsyncConnection[dict[str, Any]]
+Run = Callable[[str, Mapping[str, Any]], Awaitable[dict[str, Any]]]
+"""Runs a statement with its values and returns its only row."""
 
 
 async def write(connection: Connection, intents: Sequence[Intent]) -> list[Outcome]:
@@ -27,7 +29,7 @@ async def write(connection: Connection, intents: Sequence[Intent]) -> list[Outco
     return _outcomes(intents, await cursor.fetchone())
 
 
-async def write_group(connection: Connection, slices: Sequence[tuple[UUID, Sequence[Intent]]]) -> list[list[Outcome]]:
+async def write_group(run: Run, slices: Sequence[tuple[UUID, Sequence[Intent]]]) -> list[list[Outcome]]:
     """Write the intents of several tenants, each in order; for each slice the list of its outcomes.
 
     What fails in SQL is rolled back alone and told as ``error``. The slices must come in the order of their tenants,
@@ -36,8 +38,8 @@ async def write_group(connection: Connection, slices: Sequence[tuple[UUID, Seque
     sheet = Sheet()
     for tenant_id, intents in slices:
         sheet.add(tenant_id, intents)
-    cursor = await connection.execute(SQL.write_group, {"sheet": sheet.as_json()})
-    outcomes = iter(_outcomes([each for _, intents in slices for each in intents], await cursor.fetchone()))
+    row = await run(SQL.write_group, {"sheet": sheet.as_json()})
+    outcomes = iter(_outcomes([each for _, intents in slices for each in intents], row))
     return [list(islice(outcomes, len(intents))) for _, intents in slices]
 
 

@@ -1,12 +1,13 @@
 """The write door: holds, posts, voids and bookings, in three books, on both supported versions."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 import psycopg
 import pytest
+from msgspec.structs import replace
 from psycopg.rows import dict_row
 
 from paywarden.db.pool import Pool

@@ -3,12 +3,12 @@
 import asyncio
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
 import psycopg
 import pytest
+from msgspec.structs import replace
 from psycopg.rows import dict_row
 
 from paywarden.audit.invariants import all_invariants

@@ -174,15 +174,15 @@ class Wishes:
 
 
 def told(outcome: Outcome, desk: Desk) -> tuple[Any, ...]:
-    own, hold = ids.to_text("mdt", desk.mandate_id), outcome.hold or {}
+    own, hold = ids.to_text("mdt", desk.mandate_id), outcome.hold
     shown = ("id", "status", "amount_minor", "captured_minor", "customer_id", "feature", "currency")
     return (
         outcome.result,
         (outcome.accounts or "").replace(own, "mandate"),
         outcome.late,
         (outcome.below_floor or "").replace(own, "mandate"),
-        tuple(hold.get(name) for name in shown),
-        bool(hold.get("expires_at")),
+        hold and tuple(getattr(hold, name) for name in shown),
+        hold and bool(hold.expires_at),
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from msgspec import structs
 
 from paywarden.db.transaction import transaction
 from paywarden.flow import access, hold
@@ -58,7 +59,7 @@ class Gate:
 
     def wanted(self, amount_minor: int, *, key: str | None = None, **changes: Any) -> NewHold:
         wanted = NewHold(amount_minor, "usd", self.request(f"{amount_minor}{changes}", key), customer_id="cust_1")
-        return replace(wanted, **changes)
+        return structs.replace(wanted, **changes)
 
     async def hold(self, amount_minor: int, *, actor: Actor | None = None, **changes: Any) -> Held:
         wanted = [self.wanted(amount_minor, **changes)]

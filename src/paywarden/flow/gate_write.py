@@ -1,11 +1,11 @@
 """How requests at the billing gate are written: on what is remembered of the caller, and again where that was stale."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from uuid import UUID
 
 import structlog
+from msgspec import Struct
 
 from paywarden.db.sql import load
 from paywarden.db.transaction import transaction
@@ -28,8 +28,7 @@ _TENANT_INACTIVE = "tenant_inactive"
 _TRIES = 4
 
 
-@dataclass(frozen=True, slots=True)
-class Planned:
+class Planned(Struct, frozen=True):
     """What to ask of the ledger, and what its outcome means."""
 
     intent: Intent

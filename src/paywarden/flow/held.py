@@ -1,10 +1,10 @@
 """A hold at the billing gate as it stands, and what an outcome of the ledger says about it."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 from uuid import UUID
+
+from msgspec import Struct
 
 from paywarden.kit import ids
 from paywarden.kit.errors import (
@@ -13,14 +13,13 @@ from paywarden.kit.errors import (
     PaywardenError,
     StateConflictError,
 )
-from paywarden.ledger.intents import Outcome
+from paywarden.ledger.intents import HoldRow, Outcome
 
 ABSENT = "There is no such hold."
 _STATUSES = {"pending": "pending", "posted": "captured", "voided": "released", "expired": "expired"}
 
 
-@dataclass(frozen=True, slots=True)
-class Hold:
+class Hold(Struct, frozen=True):
     """A hold at the gate as it stands. Amounts in minor units; ``closed_at`` None while it is pending."""
 
     id: UUID
@@ -47,8 +46,7 @@ def ledger_status(status: str) -> str:
     return next(theirs for theirs, ours in _STATUSES.items() if ours == status)
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(Struct, frozen=True):
     """A hold, and whether it is the answer to an earlier request with the same key."""
 
     hold: Hold
@@ -85,19 +83,20 @@ def shown(outcome: Outcome) -> Hold | None:
     return None if outcome.hold is None else hold_of(outcome.hold)
 
 
-def hold_of(row: Mapping[str, Any]) -> Hold:
-    """A hold from its row as the ledger's JSON shows it."""
+def hold_of(row: HoldRow) -> Hold:
+    """A gate's hold from its row."""
+    assert row.principal_id and row.currency and row.expires_at  # noqa: S101, PT018  a gate's hold has them
     return Hold(
-        UUID(row["id"]),
-        _STATUSES[row["status"]],
-        UUID(row["principal_id"]),
-        row["amount_minor"],
-        row["captured_minor"],
-        row["currency"],
-        row["customer_id"],
-        None if row["mandate_id"] is None else UUID(row["mandate_id"]),
-        row["feature"],
-        datetime.fromisoformat(row["expires_at"]),
-        datetime.fromisoformat(row["created_at"]),
-        None if row["closed_at"] is None else datetime.fromisoformat(row["closed_at"]),
+        row.id,
+        _STATUSES[row.status],
+        row.principal_id,
+        row.amount_minor,
+        row.captured_minor,
+        row.currency,
+        row.customer_id,
+        row.mandate_id,
+        row.feature,
+        row.expires_at,
+        row.created_at,
+        row.closed_at,
     )

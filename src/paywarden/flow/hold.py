@@ -11,6 +11,8 @@ from datetime import datetime
 from functools import partial
 from uuid import UUID
 
+from msgspec import Struct
+
 from paywarden.billing.top_ups import Funding
 from paywarden.flow.authority import Standing
 from paywarden.flow.desk import Actor, Desk
@@ -39,8 +41,7 @@ DEFAULT_HOLD_SECONDS = 3600
 INSUFFICIENT = "insufficient"
 
 
-@dataclass(frozen=True, slots=True)
-class NewHold:
+class NewHold(Struct, frozen=True):
     """What to hold, in minor units. ``request`` is the key and fingerprint of whoever asks.
 
     ``funding`` says which of the customer's credits is meant: what was prepaid (money) or what was granted (no cash).
@@ -56,8 +57,7 @@ class NewHold:
     expires_in_seconds: int = DEFAULT_HOLD_SECONDS
 
 
-@dataclass(frozen=True, slots=True)
-class Capture:
+class Capture(Struct, frozen=True):
     """How much of a hold to take, in minor units; ``final``: what remains goes back."""
 
     hold_id: UUID

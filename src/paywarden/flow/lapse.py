@@ -1,6 +1,5 @@
 """Lapse: holds at the billing gate whose time is over go back to whom they were promised from."""
 
-from datetime import datetime
 from uuid import UUID
 
 from paywarden.db.transaction import retrying, transaction
@@ -36,9 +35,7 @@ async def _expire(connection: Connection) -> None:
         return
     for outcome in await door.write(connection, [Void(hold_id, status="expired") for hold_id in hold_ids]):
         hold = outcome.hold
-        if outcome.result == "ok" and hold is not None and _moment(hold["expires_at"]) > _moment(hold["closed_at"]):
+        if outcome.result != "ok" or hold is None or hold.expires_at is None or hold.closed_at is None:
+            continue
+        if hold.expires_at > hold.closed_at:
             raise _ExtendedMeanwhileError
-
-
-def _moment(text: str) -> datetime:
-    return datetime.fromisoformat(text)

@@ -4,6 +4,7 @@ This module is for what has no database at hand: the sandbox's own books and the
 """
 
 from datetime import UTC, datetime
+from functools import lru_cache
 
 _DIGITS = len("2030-01-31T12:00:00.000")
 
@@ -13,6 +14,8 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
+# What is committed together carries one instant.
+@lru_cache(maxsize=256)
 def rfc3339(instant: datetime) -> str:
     """An instant as answers show it: UTC, milliseconds, ``Z``."""
     return f"{instant.astimezone(UTC).isoformat(timespec='milliseconds')[:_DIGITS]}Z"

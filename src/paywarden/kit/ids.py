@@ -29,6 +29,11 @@ def new_uuid() -> UUID:
     return UUID(bytes=uuid_utils.uuid7().bytes)
 
 
+def new_hex() -> str:
+    """The 32 hexadecimal digits of a fresh UUIDv7."""
+    return uuid_utils.uuid7().hex
+
+
 def new_text(prefix: Prefix) -> str:
     """The text of a fresh id that nothing keeps."""
     return _text(prefix, uuid_utils.uuid7().int)

@@ -3,9 +3,11 @@
 Source: docs/decisions/0002-chart-of-accounts.md.
 """
 
-from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 from uuid import UUID
+
+from msgspec import Struct
 
 from paywarden.kit import ids, money
 
@@ -13,8 +15,7 @@ Book = Literal["money", "credit", "authority"]
 Side = Literal["debit", "credit"]
 
 
-@dataclass(frozen=True, slots=True)
-class AccountRef:
+class AccountRef(Struct, frozen=True):
     """An account by its key. ``floor`` binds requests, in minor units of the asset; None: may go any way."""
 
     book: Book
@@ -29,6 +30,7 @@ def provider_clearing(provider: str, account: str, currency: str) -> AccountRef:
     return AccountRef("money", money.asset(currency), f"provider_clearing/{provider}/{account}", "debit", 0)
 
 
+@cache
 def revenue(currency: str) -> AccountRef:
     """What was earned."""
     return AccountRef("money", money.asset(currency), "revenue", "credit")
@@ -39,6 +41,7 @@ def expense(purpose: str, currency: str) -> AccountRef:
     return AccountRef("money", money.asset(currency), f"expense/{purpose}", "debit")
 
 
+@cache
 def authority_source(currency: str) -> AccountRef:
     """Where permission comes from: the counterpart of every granted window."""
     return AccountRef("authority", money.asset(currency), "authority_source", "debit")
@@ -66,6 +69,7 @@ def bank(account: str, currency: str) -> AccountRef:
     return AccountRef("money", money.asset(currency), f"bank/{account}", "debit")
 
 
+@cache
 def credit_source(currency: str) -> AccountRef:
     """Where granted credit comes from: no cash."""
     return AccountRef("credit", money.asset(currency), "credit_source", "debit")

@@ -6,10 +6,12 @@ from itertools import islice
 from typing import Any
 from uuid import UUID
 
+from msgspec.structs import astuple
 from psycopg import AsyncConnection
 
 from paywarden.db.sql import NEWEST, load
-from paywarden.ledger.intents import Intent, Outcome, Reserve
+from paywarden.ledger import gates
+from paywarden.ledger.intents import HoldRow, Intent, Outcome, Reserve
 from paywarden.ledger.sheet import Sheet
 
 SQL = load(__package__)
@@ -52,39 +54,34 @@ def _outcomes(intents: Sequence[Intent], row: dict[str, Any] | None) -> list[Out
 
 def _outcome(intent: Intent, answer: dict[str, Any] | str) -> Outcome:
     if isinstance(answer, str) and isinstance(intent, Reserve):
-        return Outcome("ok", hold=_new_hold(intent, answer))
+        return Outcome("ok", hold=_new_hold(intent, datetime.fromisoformat(answer)))
     assert isinstance(answer, dict)  # noqa: S101  only a new hold is answered by its moment alone
+    hold = answer.get("hold")
     return Outcome(
         answer["result"],
         answer.get("accounts"),
         bool(answer.get("late")),
         answer.get("below_floor"),
-        answer.get("hold"),
+        None if hold is None else gates.row_of(hold),
         answer,
     )
 
 
-def _new_hold(intent: Reserve, created_at: str) -> dict[str, Any]:
+def _new_hold(intent: Reserve, created_at: datetime) -> HoldRow:
     """The row of a hold that was just made: the caller knows all of it but the moment."""
-    gate, expires_at = intent.gate, None
-    if intent.expires_in_seconds is not None:
-        moment = datetime.fromisoformat(created_at) + timedelta(seconds=intent.expires_in_seconds)
-        expires_at = moment.isoformat()
-    return {
-        "id": str(intent.hold_id),
-        "payment_id": intent.payment_id and str(intent.payment_id),
-        "status": "pending",
-        "amount_minor": intent.amount_minor,
-        "captured_minor": 0,
-        "principal_id": gate and str(gate.principal_id),
-        "currency": gate and gate.currency,
-        "customer_id": gate and gate.customer_id,
-        "mandate_id": gate and gate.mandate_id and str(gate.mandate_id),
-        "feature": gate and gate.feature,
-        "expires_at": expires_at,
-        "created_at": created_at,
-        "closed_at": None,
-    }
+    gate, seconds = intent.gate, intent.expires_in_seconds
+    named: tuple[Any, Any, Any, Any, Any] = (None, None, None, None, None) if gate is None else astuple(gate)
+    return HoldRow(
+        intent.hold_id,
+        intent.payment_id,
+        "pending",
+        intent.amount_minor,
+        0,
+        *named,
+        None if seconds is None else created_at + timedelta(seconds=seconds),
+        created_at,
+        None,
+    )
 
 
 async def accounts(connection: Connection) -> list[dict[str, Any]]:

@@ -1,10 +1,14 @@
-"""What one can ask of the write door, and what it answers. Amounts are minor units."""
+"""What one can ask of the write door, and what it answers. Amounts are minor units.
+
+Structs, because they are made thousands of times a second: that takes a quarter of a dataclass's time.
+"""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
+
+from msgspec import Struct
 
 from paywarden.ledger.chart import AccountRef
 
@@ -12,8 +16,7 @@ from paywarden.ledger.chart import AccountRef
 Result = Literal["ok", "insufficient", "replayed", "conflict", "invalid", "stale", "error"]
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(Struct, frozen=True):
     """A pair of accounts; ``held`` names the side whose balance a hold promises away."""
 
     debit: AccountRef
@@ -21,8 +24,7 @@ class Line:
     held: Literal["debit", "credit"] = "debit"
 
 
-@dataclass(frozen=True, slots=True)
-class Movement:
+class Movement(Struct, frozen=True):
     """A pair of accounts and the amount that moves between them."""
 
     debit: AccountRef
@@ -30,8 +32,7 @@ class Movement:
     amount_minor: int
 
 
-@dataclass(frozen=True, slots=True)
-class WindowGrant:
+class WindowGrant(Struct, frozen=True):
     """The budget window a hold draws on, at the mandate's present limit."""
 
     mandate_id: UUID
@@ -42,8 +43,7 @@ class WindowGrant:
     source: AccountRef
 
 
-@dataclass(frozen=True, slots=True)
-class Authority:
+class Authority(Struct, frozen=True):
     """What a request rests on, checked again under the locks: the tenant's count of changes, and who and what must
     still be active. ``valid_until`` is when the caller's key expires.
     """
@@ -54,8 +54,7 @@ class Authority:
     valid_until: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
+class Key(Struct, frozen=True):
     """An idempotency key of a principal, with the SHA-256 of the request that carries it."""
 
     principal_id: UUID
@@ -63,9 +62,11 @@ class Key:
     fingerprint: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Gate:
-    """What a hold is for that belongs to no payment: a customer's credit, a mandate's budget, or both."""
+class Gate(Struct, frozen=True):
+    """What a hold is for that belongs to no payment: a customer's credit, a mandate's budget, or both.
+
+    The same fields in the same order as in ``HoldRow``.
+    """
 
     principal_id: UUID
     currency: str
@@ -74,8 +75,7 @@ class Gate:
     feature: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Reserve:
+class Reserve(Struct, frozen=True):
     """Hold authority and funds, all lines or none. A request; it carries its ``key`` where no payment does."""
 
     hold_id: UUID
@@ -89,8 +89,7 @@ class Reserve:
     expires_in_seconds: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Post:
+class Post(Struct, frozen=True):
     """Post (part of) a hold and book what goes with it; ``fact`` always books, also without a hold (``hold_id`` None).
 
     A capture may be refused: it has an ``authority`` and a ``key``, and with ``of_principal_id`` takes from that
@@ -111,8 +110,7 @@ class Post:
     of_principal_id: UUID | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Void:
+class Void(Struct, frozen=True):
     """Give back a pending hold. A request before the point of no return, a provider's fact after it."""
 
     hold_id: UUID
@@ -122,8 +120,7 @@ class Void:
     of_principal_id: UUID | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Extend:
+class Extend(Struct, frozen=True):
     """Let a gate's pending hold expire so many seconds from now. A request."""
 
     hold_id: UUID
@@ -132,8 +129,7 @@ class Extend:
     of_principal_id: UUID | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Book:
+class Book(Struct, frozen=True):
     """Linked transfers without a hold; as a request they respect floors, as a fact they always book."""
 
     operation: str
@@ -147,17 +143,35 @@ class Book:
 Intent = Reserve | Post | Void | Extend | Book
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class HoldRow(Struct, frozen=True):
+    """A hold as it is stored. One of a payment has no principal and no currency; ``closed_at`` None: it is pending."""
+
+    id: UUID
+    payment_id: UUID | None
+    status: Literal["pending", "posted", "voided", "expired"]
+    amount_minor: int
+    captured_minor: int
+    principal_id: UUID | None
+    currency: str | None
+    customer_id: str | None
+    mandate_id: UUID | None
+    feature: str | None
+    expires_at: datetime | None
+    created_at: datetime
+    closed_at: datetime | None
+
+
+class Outcome(Struct, frozen=True):
     """The door's answer to one intent.
 
     ``accounts`` names what was short, ``late`` a fact the hold no longer covers, ``below_floor`` the accounts that are
-    below their floor after a fact took from them; ``hold`` is the hold's row afterwards, as JSON.
+    below their floor after a fact took from them; ``hold`` is the hold's row afterwards; ``detail``
+    is all that was said.
     """
 
     result: Result
     accounts: str | None = None
     late: bool = False
     below_floor: str | None = None
-    hold: dict[str, Any] | None = None
-    detail: dict[str, Any] = field(default_factory=dict)
+    hold: HoldRow | None = None
+    detail: dict[str, Any] = {}

@@ -5,9 +5,10 @@ out. The columns of accounts, authorities, lines, movements and grants have leng
 and accounts by number, from 1 on.
 """
 
-import json
 from collections.abc import Iterable, Sequence
 from uuid import UUID
+
+import msgspec
 
 from paywarden.kit import ids
 from paywarden.kit.money import check_amount_minor
@@ -49,6 +50,7 @@ _NO = "NULL"
 _NO_KEY: Row = (_NO,) * len(_KEY)
 _NO_GATE: Row = (_NO,) * len(_GATE)
 _NO_BOOKING: Row = (_NO,) * len(_BOOKING)
+_encode = msgspec.json.Encoder().encode
 # A transfer's id is its intent's, with the number of the line in the last two of 32 digits.
 _BASE_DIGITS = 30
 
@@ -106,7 +108,7 @@ class Sheet:
             for name, column in zip(names, zip(*rows, strict=True), strict=False):
                 if column.count(_NO) < len(column):
                     parts[name] = f"{{{','.join(column)}}}"
-        return json.dumps(parts)
+        return _encode(parts).decode()
 
     def _reserve(self, tenant: str, place: str, intent: Reserve) -> Row:
         self._list_lines(tenant, place, intent.lines)
@@ -162,7 +164,7 @@ class Sheet:
             _quoted(intent.operation),
             _quoted(intent.fact_kind),
             _NO if intent.event_at is None else _quoted(intent.event_at.isoformat()),
-            ids.new_uuid().hex[:_BASE_DIGITS],
+            ids.new_hex()[:_BASE_DIGITS],
             "t" if intent.fact else "f",
         )
 
@@ -182,14 +184,14 @@ class Sheet:
                     str(check_amount_minor(grant.limit_minor, "limit_minor")),
                     self._account(tenant, grant.window),
                     self._account(tenant, grant.source),
-                    ids.new_uuid().hex,
+                    ids.new_hex(),
                 )
             )
 
     def _account(self, tenant: str, ref: AccountRef) -> str:
         number = self._numbers.get((tenant, ref))
         if number is None:
-            account_id = ids.new_uuid().hex
+            account_id = ids.new_hex()
             named = (ref.book, _quoted(ref.asset), _quoted(ref.code), ref.normal, _number(ref.floor))
             self._accounts.append((tenant, account_id, *named))
             number = self._numbers[tenant, ref] = str(len(self._accounts))

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+from msgspec import Struct
 from psycopg import AsyncConnection
 
 from paywarden.db.sql import load
@@ -18,8 +19,7 @@ SQL = load(__package__)
 Connection = AsyncConnection[dict[str, Any]]
 
 
-@dataclass(frozen=True, slots=True)
-class IdempotentRequest:
+class IdempotentRequest(Struct, frozen=True):
     """A key and the SHA-256 of (method, path, query, canonical body) of the request that carries it."""
 
     key: str

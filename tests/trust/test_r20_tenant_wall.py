@@ -35,6 +35,7 @@ SYSTEM_READS = {
     "transfers": "invariants",
     "authority_grants": "invariants",
     "credit_top_ups": "invariants",
+    "principals": "invariants, their ids alone",
 }
 OUR_ROLES = ["paywarden_owner", "paywarden_ledger", "paywarden_app", "paywarden_system", "quickstart"]
 
@@ -113,11 +114,13 @@ def test_no_role_of_ours_is_above_the_wall(catalogue: Any) -> None:
 
 def test_work_without_a_tenant_reads_just_what_is_listed_and_writes_nothing(catalogue: Any) -> None:
     granted = catalogue.execute(
-        "select table_name, privilege_type from information_schema.role_table_grants"
+        "select table_name, column_name, privilege_type from information_schema.role_column_grants"
         " where grantee = 'paywarden_system' and table_schema = 'paywarden'"
     ).fetchall()
     assert {row["privilege_type"] for row in granted} == {"SELECT"}
     assert {row["table_name"] for row in granted} == {*SYSTEM_READS, "tenants"}
+    of_principals = {row["column_name"] for row in granted if row["table_name"] == "principals"}
+    assert of_principals == {"tenant_id", "id"}
 
 
 def test_views_run_with_the_rights_of_who_reads_them(catalogue: Any) -> None:

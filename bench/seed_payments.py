@@ -1,12 +1,13 @@
 """Many payments at once, as the superuser, with everything that belongs to them: every invariant holds afterwards."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from secrets import token_hex
 from typing import Any
 from uuid import UUID
 
 import psycopg
+from msgspec.structs import asdict
 from psycopg.rows import dict_row
 
 from bench.access import Agent

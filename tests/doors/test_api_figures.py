@@ -61,6 +61,19 @@ async def test_what_is_unfinished_and_what_waits_for_people(door: Door, fresh_fi
     assert after["paywarden_denials_total.denied"] == before["paywarden_denials_total.denied"] + 1
 
 
+async def test_how_long_the_oldest_hold_has_outlived_its_time(
+    door: Door, database: Database, fresh_figures: None
+) -> None:
+    async with door.caller(await door.admin_key()) as admin:
+        await admin.held()
+    assert (await figures(door))["paywarden_oldest_lapsed_hold_seconds"] == 0
+    with psycopg.connect(database.superuser_url, autocommit=True) as connection:
+        connection.execute("update paywarden.holds set expires_at = paywarden.clock() - interval '90 s'")
+    assert 90 <= (await figures(door))["paywarden_oldest_lapsed_hold_seconds"] < 120
+    await door.work()
+    assert (await figures(door))["paywarden_oldest_lapsed_hold_seconds"] == 0
+
+
 async def test_open_discrepancies_by_kind_until_they_are_cleared(
     door: Door, database: Database, fresh_figures: None
 ) -> None:

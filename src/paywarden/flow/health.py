@@ -49,6 +49,7 @@ async def gauges(desk: Desk) -> dict[str, Figure]:
     async with system_transaction(desk.pool) as connection:
         figures = {
             **await _of_payments(connection),
+            **await _of_holds(connection),
             **await _of_people(connection),
             "paywarden_pool_waiting": Figure(
                 "Requests of this process that wait for a database connection. Worry when it stays above 0:"
@@ -78,6 +79,17 @@ async def _of_payments(connection: Connection) -> dict[str, Figure]:
             " and about processing that grows: the provider's webhooks do not arrive.",
             label="status",
             by_label=by_status,
+        ),
+    }
+
+
+async def _of_holds(connection: Connection) -> dict[str, Figure]:
+    (lapsed,) = await (await connection.execute(SQL.oldest_lapsed_hold)).fetchall()
+    return {
+        "paywarden_oldest_lapsed_hold_seconds": Figure(
+            "Seconds for which the oldest hold at the billing gate has outlived its time, all tenants, 0 when none has."
+            " Worry above 60: the workers are down, and customers cannot use that credit.",
+            float(lapsed["oldest_seconds"]),
         ),
     }
 

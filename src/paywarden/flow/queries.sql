@@ -31,6 +31,12 @@ from paywarden.discrepancies
 where status = 'open'
 group by kind;
 
+-- name: oldest_lapsed_hold
+-- For how long the oldest hold at the gate whose time is over has not gone back, all tenants; 0 when there is none.
+select coalesce(extract(epoch from paywarden.clock() - min(expires_at)), 0)::float8 as oldest_seconds
+from paywarden.holds
+where status = 'pending' and principal_id is not null and expires_at <= paywarden.clock();
+
 -- name: present_extension
 -- The version of pgvector in this database, if it is there.
 select extversion as version from pg_catalog.pg_extension where extname = 'vector';

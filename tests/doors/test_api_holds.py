@@ -254,6 +254,7 @@ async def test_holds_are_listed_looked_at_and_given_more_time(gate: Gate) -> Non
     await gate.agent.pay(f"/v1/holds/{first}/capture", amount_minor=40)
     shown = (await gate.agent.get(f"/v1/holds/{first}")).json()
     assert shown["principal"] == gate.agent_id
+    assert shown["created_at"] < shown["closed_at"]
     assert (shown["status"], shown["captured_minor"], shown["amount_minor"]) == ("captured", 40, 100)
     booked = (await gate.admin.get("/v1/ledger/transfers", limit=1)).json()["data"][0]
     assert (booked["hold"], booked["payment"], booked["amount_minor"]) == (first, None, 40)
@@ -262,6 +263,7 @@ async def test_holds_are_listed_looked_at_and_given_more_time(gate: Gate) -> Non
     rest = (await gate.agent.get("/v1/holds", cursor=page["next_cursor"])).json()
     assert ([each["id"] for each in rest["data"]], rest["has_more"]) == ([first], False)
     pending = (await gate.agent.get("/v1/holds", status="pending", customer="cust_1")).json()
+    assert [each["closed_at"] for each in pending["data"]] == [None]
     assert [each["id"] for each in pending["data"]] == [second]
     assert (await gate.agent.get("/v1/holds", customer="cust_2")).json()["data"] == []
     longer = await gate.agent.post(f"/v1/holds/{second}/extend", {"expires_in": 86_400})

@@ -66,6 +66,7 @@ def _draw(hold: "Mapping[str, Any]") -> "RenderableType":
         "captured": amount(hold["captured_minor"], hold["currency"]),
         "expires (UTC)": moment(hold["expires_at"]),
         "created (UTC)": moment(hold["created_at"]),
+        "closed (UTC)": moment(hold.get("closed_at")),
     }
     lines = ["id", "status", "customer", "mandate", "feature", *words]
     return sheet({**hold, **words}, lines)

@@ -313,7 +313,7 @@ class NewKey(Key):
 class Hold(TypedDict):
     """An amount held at the billing gate; of a ``captured`` one ``captured_minor`` was taken and the rest went back.
 
-    ``principal`` is whose hold it is, told by ``get_hold`` and ``list_holds``.
+    ``get_hold`` and ``list_holds`` also tell the ``principal`` whose hold it is, and since when it is not pending.
     """
 
     object: Literal["hold"]
@@ -329,6 +329,7 @@ class Hold(TypedDict):
     expires_at: str
     created_at: str
     principal: NotRequired[str]
+    closed_at: NotRequired[str | None]
 
 
 class HoldAnswer(TypedDict, total=False):

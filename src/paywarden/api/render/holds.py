@@ -8,6 +8,7 @@ from typing_extensions import TypedDict
 
 from paywarden.api import problems
 from paywarden.api.problems import Problem
+from paywarden.api.render.values import instant
 from paywarden.flow.words import Held, Hold
 from paywarden.kit import ids
 from paywarden.kit.clock import rfc3339
@@ -33,9 +34,10 @@ class HoldObject(TypedDict):
 
 
 class OwnedHoldObject(HoldObject):
-    """A hold with whose it is."""
+    """A hold with whose it is, and since when it is not pending any more."""
 
     principal: str
+    closed_at: str | None
 
 
 class HoldAnswer(TypedDict):
@@ -73,8 +75,8 @@ def hold_object(hold: Hold) -> dict[str, Any]:
 
 
 def owned_hold_object(hold: Hold, principals: Mapping[UUID, str]) -> dict[str, Any]:
-    """The same with whose it is, for whoever looks; ``principals`` are public ids."""
-    return {**hold_object(hold), "principal": principals[hold.principal_id]}
+    """The same for whoever looks; ``principals`` are public ids."""
+    return {**hold_object(hold), "principal": principals[hold.principal_id], "closed_at": instant(hold.closed_at)}
 
 
 def hold_answer(answer: Held | PaywardenError, request_id: str, taken: int) -> dict[str, Any]:

@@ -151,8 +151,8 @@ def trees(database: Database, lookup: Lookup) -> Iterator[dict[str, Any]]:
         connection.execute("select set_config('role', %s, true)", [lookup.role])
         connection.execute("select set_config('app.tenant', %s, true)", [str(QUICKSTART_TENANT_ID)])
         for row in (
-            connection.execute(f"explain (format json) {text}".encode(), values).fetchone(),
-            connection.execute(f"explain (format json, generic_plan) {as_prepared(text)}".encode()).fetchone(),
+            connection.execute(f"explain (verbose, format json) {text}".encode(), values).fetchone(),
+            connection.execute(f"explain (verbose, format json, generic_plan) {as_prepared(text)}".encode()).fetchone(),
         ):
             assert row is not None
             plan = row[0] if isinstance(row[0], list) else json.loads(row[0])
@@ -198,6 +198,9 @@ def test_a_search_reads_vectors_and_words_of_a_customer_side_by_side(grown: Data
         assert {("Index Only Scan", "note_vectors_of_customer"), ("Index Only Scan", "notes_by_customer")} <= set(found)
         assert not {kind for kind, _ in found} & {"Seq Scan", "Bitmap Heap Scan"}, found
         assert "notes_of_many_words" in {index for _, index in found}
+        compared = [each for node in nodes(tree) for each in node.get("Output", []) if "sketch <=>" in each]
+        assert compared
+        assert not [each for each in compared if "::halfvec" in each], "the searched vector is halved for each note"
 
 
 def test_what_is_not_due_yet_is_not_looked_at(grown: Database) -> None:

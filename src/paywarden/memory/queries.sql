@@ -66,7 +66,8 @@ with asked as materialized (
     select words, querytree(words) not in ('', 'T') as says_something
     from websearch_to_tsquery('simple', %(words)s) as words),
 sketched as materialized (
-    select made.note_id as id, made.sketch <=> %(vector)s::vector::halfvec as roughly
+    -- Halved in a query of its own, or a plan that serves every call would halve it for each note.
+    select made.note_id as id, made.sketch <=> (select %(vector)s::vector::halfvec) as roughly
     from paywarden.note_vectors as made
     where made.tenant_id = (select paywarden.tenant()) and made.customer_id = %(customer_id)s
       and made.embedder = %(embedder)s

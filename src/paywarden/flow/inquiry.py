@@ -11,9 +11,10 @@ from uuid import UUID
 
 from paywarden.audit import events
 from paywarden.db.transaction import transaction
-from paywarden.flow import advance, advise, ask, embedding, guard, knowledge
+from paywarden.flow import advance, advise, ask, embedding, guard, knowledge, note_group
 from paywarden.flow.ask import Asked
 from paywarden.flow.desk import Actor, Connection, Desk
+from paywarden.flow.note_group import Fresh
 from paywarden.flow.note_import import named
 from paywarden.kit import ids
 from paywarden.kit.clock import rfc3339
@@ -104,7 +105,8 @@ async def _give(
             await ask.earlier(connection, actor, request)
             return
         await _check_waits(connection, payment_id)
-        kept = [await knowledge.keep(connection, desk, actor, *pair) for pair in zip(news, vectors, strict=True)]
+        fresh = [Fresh(actor, new, desk.embedder.id, vector) for new, vector in zip(news, vectors, strict=True)]
+        kept = await note_group.keep(connection, fresh)
         await advance.begin(connection, desk, await _resume(connection, actor, payment_id, kept))
 
 

@@ -7,14 +7,13 @@ from uuid import UUID
 from paywarden.audit import events
 from paywarden.db.transaction import transaction
 from paywarden.decisions.record_facts import MalformedFactError, parse_record_fact
-from paywarden.flow import embedding
+from paywarden.flow import embedding, note_group
 from paywarden.flow.desk import Actor, Connection, Desk
-from paywarden.identity import principals
+from paywarden.flow.note_group import Fresh
 from paywarden.kit.errors import ForbiddenError, InvalidFieldError, NotFoundError, StateConflictError
 from paywarden.kit.text import clean_text
 from paywarden.kit.trust import TRUSTED_TIERS
 from paywarden.memory import influence, notes, tenant_search
-from paywarden.memory.embedder import Vector
 from paywarden.memory.influence import Influence
 from paywarden.memory.notes import NewNote, Note, TextQuery
 from paywarden.memory.own_vectors import checked_vector
@@ -28,23 +27,7 @@ async def add_note(desk: Desk, actor: Actor, new: NewNote) -> UUID:
     """
     check(actor, new)
     (vector,) = await embedding.vectors_of(desk.embedder, [new.content])
-    async with transaction(desk.pool, actor.tenant_id) as connection:
-        return await keep(connection, desk, actor, new, vector)
-
-
-async def keep(connection: Connection, desk: Desk, actor: Actor, new: NewNote, vector: Vector | None) -> UUID:
-    """Store a note that was checked, with any vector of it, in the caller's transaction; the note's id."""
-    await principals.ensure_customer(connection, new.customer_id)
-    note_id = await notes.add(connection, new, desk.embedder.id, vector, actor.principal.id)
-    await events.record(
-        connection,
-        "note.added",
-        ("note", note_id),
-        principal_id=actor.principal.id,
-        request_id=actor.request_id,
-        data={"trust": new.trust},
-    )
-    return note_id
+    return await note_group.add(desk, Fresh(actor, new, desk.embedder.id, vector))
 
 
 def check(actor: Actor, new: NewNote) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from paywarden.audit import events
+from paywarden.audit.events import Happened
 from paywarden.db.transaction import retrying, transaction
 from paywarden.flow import embedding, knowledge
 from paywarden.flow.desk import Actor, Connection, Desk
@@ -61,18 +62,13 @@ async def import_notes(desk: Desk, actor: Actor, news: Sequence[NewNote]) -> lis
 async def _keep(
     connection: Connection, desk: Desk, actor: Actor, fresh: Mapping[bytes, NewNote], vectors: Sequence[Vector | None]
 ) -> list[UUID]:
-    for customer_id in sorted({new.customer_id for new in fresh.values()}):
-        await principals.ensure_customer(connection, customer_id)
+    await principals.ensure_customers(connection, [new.customer_id for new in fresh.values()])
     added = await imports.add(connection, fresh, vectors, desk.embedder.id, actor.principal.id)
-    for note_id in added:
-        await events.record(
-            connection,
-            "note.added",
-            ("note", note_id),
-            principal_id=actor.principal.id,
-            request_id=actor.request_id,
-            data={"imported": True},
-        )
+    told = {"imported": True}
+    happened = [
+        Happened("note.added", ("note", note_id), told, actor.principal.id, actor.request_id) for note_id in added
+    ]
+    await events.record_all(connection, happened)
     return added
 
 

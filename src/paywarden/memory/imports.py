@@ -1,13 +1,11 @@
 """Notes by the hundred. A note is known by what it says, so importing it again, or twice at once, adds nothing."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 from uuid import UUID
 
-from paywarden.kit import ids
 from paywarden.kit.canonical import digest
 from paywarden.memory.embedder import Vector
-from paywarden.memory.notes import SQL, Connection, NewNote, keep_vectors, row_of
+from paywarden.memory.notes import SQL, Connection, NewNote, insert, keep_vectors, row_of
 
 
 def digest_of(new: NewNote) -> bytes:
@@ -41,9 +39,7 @@ async def add(
     """Keep validated notes of existing customers and their vectors, where there are any; the ids of the new ones."""
     if not news:
         return []
-    rows = [{"id": ids.new_uuid(), "import_sha256": key, **row_of(new)} for key, new in news.items()]
-    values: dict[str, Any] = {name: [row[name] for row in rows] for name in rows[0]}
-    added = await (await connection.execute(SQL.insert_imported_notes, values | {"author_id": author_id})).fetchall()
+    added = await insert(connection, [row_of(new, author_id, key) for key, new in news.items()])
     by_key = dict(zip(news, vectors, strict=True))
     made = {row["id"]: vector for row in added if (vector := by_key[row["import_sha256"]]) is not None}
     await keep_vectors(connection, embedder_id, made)

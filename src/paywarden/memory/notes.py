@@ -1,13 +1,13 @@
 """Notes: validated, hashed, kept beside their vectors, and found again within one customer: exactly, until they end."""
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from pgvector import Vector as PgVector
+import msgspec
 from psycopg import AsyncConnection
 
 from paywarden.db.sql import load
@@ -46,6 +46,15 @@ class NewNote:
     own_vector: Vector | None = None
     valid_until: datetime | None = None
     payment_id: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A note to keep, an embedder's vector of it if there is one, and who wrote it."""
+
+    new: NewNote
+    vector: Vector | None
+    author_id: UUID | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,16 +130,31 @@ async def add(
 ) -> UUID:
     """Keep a note of an existing customer, and the embedder's vector of its content if there is one; the note's id."""
     validate(new)
-    note_id = ids.new_uuid()
-    values = {"id": note_id, **row_of(new), "payment_id": new.payment_id, "author_id": author_id}
-    await connection.execute(SQL.insert_note, values)
-    if vector is not None:
-        await keep_vectors(connection, embedder_id, {note_id: vector})
+    (note_id,) = await add_all(connection, [Written(new, vector, author_id)], embedder_id)
     return note_id
+
+
+async def add_all(connection: Connection, written: Sequence[Written], embedder_id: str) -> list[UUID]:
+    """Keep validated notes of existing customers, and the embedder's vectors of them, if any; their ids in order."""
+    rows = [row_of(each.new, each.author_id) for each in written]
+    await insert(connection, rows)
+    read = zip(rows, written, strict=True)
+    await keep_vectors(
+        connection, embedder_id, {row["id"]: each.vector for row, each in read if each.vector is not None}
+    )
+    return [row["id"] for row in rows]
+
+
+async def insert(connection: Connection, rows: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Write rows of notes; id and import digest of those that no import has brought before."""
+    values: dict[str, Any] = {name: [row[name] for row in rows] for name in rows[0]}
+    return await (await connection.execute(SQL.insert_notes, values)).fetchall()
 
 
 async def keep_vectors(connection: Connection, embedder_id: str, vectors: Mapping[UUID, Vector]) -> None:
     """Keep an embedder's vectors of notes; one that is there already stays as it is."""
+    if not vectors:
+        return
     embeddings = [sql_vector(vector) for vector in vectors.values()]
     values = {"embedder": embedder_id, "note_ids": list(vectors), "embeddings": embeddings}
     await connection.execute(SQL.insert_note_vectors, values)
@@ -152,12 +176,14 @@ async def count_without_vector(connection: Connection, embedder_id: str, custome
     return 0 if row is None else int(row["waiting"])
 
 
-def row_of(new: NewNote) -> dict[str, Any]:
-    """What a note says, as its row has it."""
+def row_of(new: NewNote, author_id: UUID | None, import_sha256: bytes | None = None) -> dict[str, Any]:
+    """A new row that says what a note says; with the digest of what it says if an import brings it."""
     return {
+        "id": ids.new_uuid(),
         "customer_id": new.customer_id,
         "invoice_id": new.invoice_id,
         "case_id": new.case_id,
+        "payment_id": new.payment_id,
         "source": new.source,
         "trust": new.trust,
         "content": new.content,
@@ -165,6 +191,8 @@ def row_of(new: NewNote) -> dict[str, Any]:
         "facts": None if new.facts is None else canonical_json(new.facts).decode(),
         "own_embedding": None if new.own_vector is None else sql_vector(new.own_vector),
         "valid_until": new.valid_until,
+        "author_id": author_id,
+        "import_sha256": import_sha256,
     }
 
 
@@ -229,7 +257,7 @@ async def recall(
 
 def sql_vector(vector: Vector) -> str:
     """A vector as PostgreSQL reads it."""
-    return str(PgVector(vector).to_text())
+    return msgspec.json.encode(vector.tolist()).decode()
 
 
 def _check_facts(new: NewNote) -> None:

@@ -1,16 +1,25 @@
--- name: insert_note
--- A new note, perhaps with the caller's vector.
-insert into paywarden.notes (tenant_id, id, customer_id, invoice_id, case_id, source, trust, content, content_sha256,
-    facts, own_embedding, valid_until, author_id, payment_id)
-values ((select paywarden.tenant()), %(id)s, %(customer_id)s, %(invoice_id)s, %(case_id)s, %(source)s, %(trust)s,
-    %(content)s, %(content_sha256)s, %(facts)s::jsonb, %(own_embedding)s::vector, %(valid_until)s, %(author_id)s,
-    %(payment_id)s);
+-- name: insert_notes
+-- New notes, some perhaps with the caller's vector; what another import brought in the meantime stays as it is.
+insert into paywarden.notes (tenant_id, id, customer_id, invoice_id, case_id, payment_id, source, trust, content,
+    content_sha256, facts, own_embedding, valid_until, author_id, import_sha256)
+select (select paywarden.tenant()), note.id, note.customer_id, note.invoice_id, note.case_id, note.payment_id, note.source,
+    note.trust, note.content, note.content_sha256, note.facts::jsonb, note.own_embedding::vector, note.valid_until,
+    note.author_id, note.import_sha256
+from unnest(%(id)b::uuid[], %(customer_id)b::text[], %(invoice_id)b::text[], %(case_id)b::text[],
+    %(payment_id)b::uuid[], %(source)b::text[], %(trust)b::text[], %(content)b::text[], %(content_sha256)b::bytea[],
+    %(facts)b::text[], %(own_embedding)b::text[], %(valid_until)b::timestamptz[], %(author_id)b::uuid[],
+    %(import_sha256)b::bytea[])
+    as note (id, customer_id, invoice_id, case_id, payment_id, source, trust, content, content_sha256, facts,
+        own_embedding, valid_until, author_id, import_sha256)
+order by note.import_sha256, note.id
+on conflict (tenant_id, import_sha256) where import_sha256 is not null do nothing
+returning id, import_sha256;
 
 -- name: insert_note_vectors
 -- An embedder's vectors of notes; those that are there already stay.
 insert into paywarden.note_vectors (tenant_id, note_id, customer_id, embedder, embedding)
 select note.tenant_id, note.id, note.customer_id, %(embedder)s, made.embedding::vector
-from unnest(%(note_ids)s::uuid[], %(embeddings)s::text[]) as made (note_id, embedding)
+from unnest(%(note_ids)b::uuid[], %(embeddings)b::text[]) as made (note_id, embedding)
 join paywarden.notes as note on note.tenant_id = (select paywarden.tenant()) and note.id = made.note_id
 order by note.id
 on conflict (tenant_id, note_id, embedder) do nothing;
@@ -258,22 +267,6 @@ limit %(limit)s;
 select id, import_sha256
 from paywarden.notes
 where tenant_id = (select paywarden.tenant()) and import_sha256 = any(%(digests)s::bytea[]);
-
--- name: insert_imported_notes
--- Many notes at once; what another import brought in the meantime stays as it is.
-insert into paywarden.notes (tenant_id, id, customer_id, invoice_id, case_id, source, trust, content, content_sha256,
-    facts, own_embedding, valid_until, author_id, import_sha256)
-select (select paywarden.tenant()), note.id, note.customer_id, note.invoice_id, note.case_id, note.source, note.trust,
-    note.content, note.content_sha256, note.facts::jsonb, note.own_embedding::vector, note.valid_until, %(author_id)s,
-    note.import_sha256
-from unnest(%(id)s::uuid[], %(customer_id)s::text[], %(invoice_id)s::text[], %(case_id)s::text[], %(source)s::text[],
-    %(trust)s::text[], %(content)s::text[], %(content_sha256)s::bytea[], %(facts)s::text[], %(own_embedding)s::text[],
-    %(valid_until)s::timestamptz[], %(import_sha256)s::bytea[])
-    as note (id, customer_id, invoice_id, case_id, source, trust, content, content_sha256, facts, own_embedding,
-        valid_until, import_sha256)
-order by note.import_sha256
-on conflict (tenant_id, import_sha256) where import_sha256 is not null do nothing
-returning id, import_sha256;
 
 -- name: notes_counted
 -- How many notes the tenant has, counted no further than asked.

@@ -160,6 +160,23 @@ async def test_a_batch_answers_each_member_in_its_place(gate: Gate) -> None:
     assert (alone.json()["id"], alone.headers["Idempotent-Replayed"]) == (data[0]["hold"]["id"], "true")
 
 
+async def test_one_key_a_hundred_times_in_a_batch_is_written_once(gate: Gate, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each time would be a commit that every other tenant waits for."""
+    real, written = LedgerGroup.write, []
+
+    async def counting(self: LedgerGroup, tenant_id: Any, intents: list[Intent]) -> Any:
+        written.append(len(intents))
+        return await real(self, tenant_id, intents)
+
+    monkeypatch.setattr(LedgerGroup, "write", counting)
+    for amount_minor, status in ((1, 201), (5000, 403)):
+        holds = [{**HOLD, "amount_minor": amount_minor, "idempotency_key": f"k{amount_minor}"}] * 100
+        data = (await gate.agent.post("/v1/holds:batch", {"holds": holds})).json()["data"]
+        assert [each["status"] for each in data] == [status] * 100
+    assert sum(written) == 2
+    assert await gate.credit() == (1000, 1)
+
+
 async def test_holds_are_counted_and_logged_by_their_route(gate: Gate) -> None:
     hold = await gate.held()
     await gate.agent.pay(f"/v1/holds/{hold}/capture", amount_minor=1)

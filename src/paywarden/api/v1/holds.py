@@ -1,5 +1,6 @@
 """``/v1/holds``: the billing gate. Hold before the costly call, capture what it cost, or give it back."""
 
+from collections.abc import Sequence
 from typing import Annotated
 from uuid import UUID
 
@@ -25,7 +26,17 @@ from paywarden.api.problems import REQUEST_ID
 from paywarden.api.render.holds import HoldAnswers, HoldObject, hold_answer, hold_object
 from paywarden.flow import hold
 from paywarden.flow.held import ABSENT, Answer, only
-from paywarden.flow.words import DEFAULT_HOLD_SECONDS, Capture, Funding, IdempotentRequest, NewHold
+from paywarden.flow.words import (
+    DEFAULT_HOLD_SECONDS,
+    Actor,
+    Capture,
+    Desk,
+    Funding,
+    Held,
+    IdempotentRequest,
+    NewHold,
+)
+from paywarden.kit.errors import IdempotencyKeyReusedError
 
 router = APIRouter(route_class=HotRoute, tags=["holds"], prefix="/v1")
 MAX_BATCH = 100
@@ -109,11 +120,12 @@ async def create(request: Request, desk: TheDesk, actor: TheActor, body: NewHold
 async def create_batch(request: Request, desk: TheDesk, actor: TheActor, body: NewHoldsBody) -> Response:
     """Every member stands for itself and is answered in its place, with the status that it would have had alone.
 
-    A member is the same request as one alone with that key: it may be sent again either way.
+    A member is the same request as one alone with that key: it may be sent again either way. Of members with one key
+    the first counts: the same request again is told the same, another one is refused (422 `idempotency_key_reused`).
     """
     given = (await request.json())["holds"]
     wanted = [member.as_new(_member_request(raw)) for member, raw in zip(body.holds, given, strict=True)]
-    answers = await hold.create(desk, actor, wanted)
+    answers = await _each_key_once(desk, actor, wanted)
     shown = [hold_answer(answer, request.scope[REQUEST_ID], _TAKEN) for answer in answers]
     return JsonAnswer({"object": "list", "data": shown})
 
@@ -144,6 +156,23 @@ async def capture(
 async def release(desk: TheDesk, actor: TheActor, hold_id: str, _: OptionalKey) -> Response:
     """Releasing twice, or what has expired, changes nothing."""
     return _answer(await hold.release(desk, actor, [_id(hold_id)]), 200)
+
+
+async def _each_key_once(desk: Desk, actor: Actor, wanted: Sequence[NewHold]) -> list[Answer]:
+    """Only the first member of each key is asked; one commit after another for the rest would hold up everybody."""
+    first: dict[str, NewHold] = {}
+    for each in wanted:
+        first.setdefault(each.request.key, each)
+    told = dict(zip(first, await hold.create(desk, actor, list(first.values())), strict=True))
+    return [_of_member(each, first[each.request.key], told[each.request.key]) for each in wanted]
+
+
+def _of_member(wanted: NewHold, first: NewHold, answer: Answer) -> Answer:
+    if wanted is first:
+        return answer
+    if wanted.request != first.request:
+        return IdempotencyKeyReusedError("This key belongs to another member before this one; use a new key.")
+    return Held(answer.hold, replayed=True) if isinstance(answer, Held) else answer
 
 
 def _answer(answers: list[Answer], status: int) -> Response:

@@ -44,6 +44,7 @@ async def use_the_index(connection: Connection, query: Vector) -> None:
 
 async def by_index(connection: Connection, query: Vector, prefix: str = "") -> list[dict[str, Any]]:
     values = {"vector": notes.sql_vector(query), "limit": 10, "embedder": "test"}
+    values |= {"candidates": tenant_search.CANDIDATES}
     return await (await connection.execute(prefix + tenant_search.INDEXED[len(query)], values)).fetchall()
 
 
@@ -62,6 +63,7 @@ async def test_the_index_finds_the_own_notes_among_many_nearer_ones(
         exact = await tenant_search.nearest(connection, "test", query, 10)
         assert [note.content for note in exact] == nearest
         monkeypatch.setattr(tenant_search, "COMPARED_EXACTLY", 0)
+        monkeypatch.setattr(tenant_search, "CANDIDATES", 100)
         await use_the_index(connection, query)
         assert len(await by_index(connection, query)) < 10, "the test is too easy: any index finds them"
         await connection.execute(tenant_search.SQL.scan_until_found)
@@ -72,7 +74,7 @@ async def test_the_index_finds_the_own_notes_among_many_nearer_ones(
         assert len(await tenant_search.nearest(connection, "test", query, 50)) == 50
         # An index that gives up early, as among very many notes of others: then all are compared.
         statement = tenant_search.SQL._by_name["scan_until_found"]
-        gives_up = replace(statement, sql=statement.sql.replace("strict_order", "off").replace("'100'", "'10'"))
+        gives_up = replace(statement, sql=statement.sql.replace("relaxed_order", "off").replace("'400'", "'450'"))
         monkeypatch.setitem(tenant_search.SQL._by_name, "scan_until_found", gives_up)
         assert [note.content for note in await tenant_search.nearest(connection, "test", query, 10)] == nearest
 

@@ -275,7 +275,7 @@ from (select from paywarden.notes where tenant_id = (select paywarden.tenant()) 
 
 -- name: scan_until_found
 -- Let the vector index go on until enough of its finds are this tenant's: the index is shared by all tenants.
-select set_config('hnsw.iterative_scan', 'strict_order', true), set_config('hnsw.ef_search', '100', true);
+select set_config('hnsw.iterative_scan', 'relaxed_order', true), set_config('hnsw.ef_search', '400', true);
 
 -- name: nearest_in_tenant
 -- The tenant's notes nearest to our vector of a text, whosever customer's, compared exactly.
@@ -289,43 +289,64 @@ order by distance, note.id
 limit %(limit)s;
 
 -- name: nearest_in_tenant_by_index_384
--- The same by the index on vectors of 384 numbers (0011_note_search.sql): nearly exact.
-select note.id, made.embedding::vector(384) <=> %(vector)s::vector(384) as distance
-from paywarden.note_vectors as made
-join paywarden.notes as note on note.tenant_id = made.tenant_id and note.id = made.note_id
-where made.tenant_id = (select paywarden.tenant()) and made.embedder = %(embedder)s and made.dimension = 384
-  and (note.valid_until is null or note.valid_until > (select paywarden.clock()))
-order by made.embedding::vector(384) <=> %(vector)s::vector(384)
+-- The same by the index on the signs of 384 numbers (0011_note_search.sql), nearly exact: so many candidates, of which
+-- the nearest are given, each with the number of candidates that were there.
+with candidate as materialized (
+    select note.id, made.embedding
+    from paywarden.note_vectors as made
+    join paywarden.notes as note on note.tenant_id = made.tenant_id and note.id = made.note_id
+    where made.tenant_id = (select paywarden.tenant()) and made.embedder = %(embedder)s and made.dimension = 384
+      and (note.valid_until is null or note.valid_until > (select paywarden.clock()))
+    order by binary_quantize(made.embedding)::bit(384) <~> binary_quantize(%(vector)s::vector)::bit(384)
+    limit %(candidates)s)
+select id, embedding <=> %(vector)s::vector as distance, count(*) over () as candidates
+from candidate
+order by distance, id
 limit %(limit)s;
 
 -- name: nearest_in_tenant_by_index_512
--- The same by the index on vectors of 512 numbers (0011_note_search.sql): nearly exact.
-select note.id, made.embedding::vector(512) <=> %(vector)s::vector(512) as distance
-from paywarden.note_vectors as made
-join paywarden.notes as note on note.tenant_id = made.tenant_id and note.id = made.note_id
-where made.tenant_id = (select paywarden.tenant()) and made.embedder = %(embedder)s and made.dimension = 512
-  and (note.valid_until is null or note.valid_until > (select paywarden.clock()))
-order by made.embedding::vector(512) <=> %(vector)s::vector(512)
+-- The same by the index on the signs of 512 numbers.
+with candidate as materialized (
+    select note.id, made.embedding
+    from paywarden.note_vectors as made
+    join paywarden.notes as note on note.tenant_id = made.tenant_id and note.id = made.note_id
+    where made.tenant_id = (select paywarden.tenant()) and made.embedder = %(embedder)s and made.dimension = 512
+      and (note.valid_until is null or note.valid_until > (select paywarden.clock()))
+    order by binary_quantize(made.embedding)::bit(512) <~> binary_quantize(%(vector)s::vector)::bit(512)
+    limit %(candidates)s)
+select id, embedding <=> %(vector)s::vector as distance, count(*) over () as candidates
+from candidate
+order by distance, id
 limit %(limit)s;
 
 -- name: nearest_in_tenant_by_index_1024
--- The same by the index on vectors of 1024 numbers (0011_note_search.sql): nearly exact.
-select note.id, made.embedding::vector(1024) <=> %(vector)s::vector(1024) as distance
-from paywarden.note_vectors as made
-join paywarden.notes as note on note.tenant_id = made.tenant_id and note.id = made.note_id
-where made.tenant_id = (select paywarden.tenant()) and made.embedder = %(embedder)s and made.dimension = 1024
-  and (note.valid_until is null or note.valid_until > (select paywarden.clock()))
-order by made.embedding::vector(1024) <=> %(vector)s::vector(1024)
+-- The same by the index on the signs of 1024 numbers.
+with candidate as materialized (
+    select note.id, made.embedding
+    from paywarden.note_vectors as made
+    join paywarden.notes as note on note.tenant_id = made.tenant_id and note.id = made.note_id
+    where made.tenant_id = (select paywarden.tenant()) and made.embedder = %(embedder)s and made.dimension = 1024
+      and (note.valid_until is null or note.valid_until > (select paywarden.clock()))
+    order by binary_quantize(made.embedding)::bit(1024) <~> binary_quantize(%(vector)s::vector)::bit(1024)
+    limit %(candidates)s)
+select id, embedding <=> %(vector)s::vector as distance, count(*) over () as candidates
+from candidate
+order by distance, id
 limit %(limit)s;
 
 -- name: nearest_in_tenant_by_index_1536
--- The same by the index on vectors of 1536 numbers (0011_note_search.sql): nearly exact.
-select note.id, made.embedding::vector(1536) <=> %(vector)s::vector(1536) as distance
-from paywarden.note_vectors as made
-join paywarden.notes as note on note.tenant_id = made.tenant_id and note.id = made.note_id
-where made.tenant_id = (select paywarden.tenant()) and made.embedder = %(embedder)s and made.dimension = 1536
-  and (note.valid_until is null or note.valid_until > (select paywarden.clock()))
-order by made.embedding::vector(1536) <=> %(vector)s::vector(1536)
+-- The same by the index on the signs of 1536 numbers.
+with candidate as materialized (
+    select note.id, made.embedding
+    from paywarden.note_vectors as made
+    join paywarden.notes as note on note.tenant_id = made.tenant_id and note.id = made.note_id
+    where made.tenant_id = (select paywarden.tenant()) and made.embedder = %(embedder)s and made.dimension = 1536
+      and (note.valid_until is null or note.valid_until > (select paywarden.clock()))
+    order by binary_quantize(made.embedding)::bit(1536) <~> binary_quantize(%(vector)s::vector)::bit(1536)
+    limit %(candidates)s)
+select id, embedding <=> %(vector)s::vector as distance, count(*) over () as candidates
+from candidate
+order by distance, id
 limit %(limit)s;
 
 -- name: found_notes

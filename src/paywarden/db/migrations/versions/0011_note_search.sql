@@ -37,12 +37,14 @@ create trigger ends_only before update on paywarden.notes
 grant update (valid_until) on paywarden.notes to paywarden_app;
 
 -- Search across all customers of a tenant, among many notes; one customer's notes are compared exactly instead.
--- An index holds vectors of one length, of whichever embedders; those of another length are compared exactly.
+-- An index holds vectors of one length, of whichever embedders; those of another length are compared exactly. Of each
+-- number it holds the sign: a note is written in less than half the time that whole vectors would take, and more nearest
+-- notes are found, because so many candidates can be looked at in full (docs/decisions/0008-growth.md).
 create index note_vectors_near_384 on paywarden.note_vectors
-    using hnsw ((embedding::vector(384)) vector_cosine_ops) where dimension = 384;
+    using hnsw ((binary_quantize(embedding)::bit(384)) bit_hamming_ops) where dimension = 384;
 create index note_vectors_near_512 on paywarden.note_vectors
-    using hnsw ((embedding::vector(512)) vector_cosine_ops) where dimension = 512;
+    using hnsw ((binary_quantize(embedding)::bit(512)) bit_hamming_ops) where dimension = 512;
 create index note_vectors_near_1024 on paywarden.note_vectors
-    using hnsw ((embedding::vector(1024)) vector_cosine_ops) where dimension = 1024;
+    using hnsw ((binary_quantize(embedding)::bit(1024)) bit_hamming_ops) where dimension = 1024;
 create index note_vectors_near_1536 on paywarden.note_vectors
-    using hnsw ((embedding::vector(1536)) vector_cosine_ops) where dimension = 1536;
+    using hnsw ((binary_quantize(embedding)::bit(1536)) bit_hamming_ops) where dimension = 1536;

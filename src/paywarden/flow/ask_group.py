@@ -112,10 +112,13 @@ async def _store(pool: Pool, tenant_id: UUID, charges: Sequence[KeyedCharge]) ->
             return {}
         fresh = await idempotency.register_all(connection, [each.charge.registration for each in allowed])
         allowed = [each for each in allowed if each.charge.new.id in fresh]
-        await duplicate_store.mark_all(connection, (each.charge.duplicate_fingerprint for each in allowed))
-        customers = {each.charge.new.customer_id for each in allowed}
-        await principals.ensure_customers(connection, (customer for customer in customers if customer is not None))
-        return await _record(connection, tenant_id, await _hold(connection, allowed))
+        # In a pipeline nobody waits for an answer that nobody reads: the locks of the budget are held for less time.
+        async with connection.pipeline():
+            await duplicate_store.mark_all(connection, (each.charge.duplicate_fingerprint for each in allowed))
+            customers = {each.charge.new.customer_id for each in allowed}
+            await principals.ensure_customers(connection, (customer for customer in customers if customer is not None))
+            held = await _hold(connection, allowed)
+            return await _record(connection, tenant_id, held)
 
 
 async def _judge(connection: Connection, tenant_id: UUID, charges: Sequence[KeyedCharge]) -> list[_Judged]:

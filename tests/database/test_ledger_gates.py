@@ -30,6 +30,8 @@ from paywarden.ledger.intents import (
     Reserve,
     Void,
 )
+from tests.conftest import Database
+from tests.database.test_ledger_groups import replace_in
 
 pytestmark = pytest.mark.both_versions
 CREDIT = chart.customer_credit("cust_1", "usd")
@@ -246,3 +248,44 @@ async def test_a_group_leaves_no_tenant_behind_in_its_transaction(desk: Desk) ->
         await door.write_group(partial(only_row, connection), [(desk.tenant_id, [desk.hold(1, "k1")])])
         row = await (await connection.execute("select current_setting('app.tenant') as tenant")).fetchone()
     assert row == {"tenant": ""}
+
+
+async def results_at_a_payments_hold(desk: Desk) -> list[str]:
+    """What requests that name no payment, or another one, are told: each in its own sheet, then beside the hold."""
+    hold = replace(desk.hold(400, "k1"), payment_id=ids.new_uuid(), gate=None, key=None)
+    requests = [
+        Void(hold.hold_id, authority=desk.authority),
+        Void(hold.hold_id, ids.new_uuid()),
+        replace(desk.capture(hold.hold_id, 1, "c1"), of_principal_id=None),
+        Extend(hold.hold_id, 60, desk.authority),
+    ]
+    told = []
+    async with transaction(desk.pool, desk.tenant_id) as connection:
+        await door.write(connection, [hold])
+        for request in requests:
+            told += results(await door.write(connection, [request]))
+        # There is no such payment, so that none of this may be committed.
+        await connection.execute("rollback")
+    async with transaction(desk.pool, desk.tenant_id) as connection:
+        told += results(await door.write(connection, [hold, *requests]))[1:]
+        await connection.execute("rollback")
+    return told
+
+
+async def test_a_request_touches_no_hold_of_another_payment(desk: Desk) -> None:
+    assert await results_at_a_payments_hold(desk) == ["invalid"] * 8
+    assert await desk.credit() == (1000, 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "right", "wrong"),
+    [
+        ("ledger_decide", "is distinct from v_payments[v_place]", "is distinct from p_state.hold_payment[v_place]"),
+        ("ledger_is_foreign", "payment_id is distinct from", "false and payment_id is distinct from"),
+    ],
+)
+async def test_broken_twin_without_the_look_at_its_payment_a_hold_is_anybodys(
+    desk: Desk, database: Database, name: str, right: str, wrong: str
+) -> None:
+    replace_in(database, name, right, wrong)
+    assert "ok" in await results_at_a_payments_hold(desk)

@@ -100,14 +100,19 @@ begin
 end
 $$;
 
--- Whether a gate's hold is the caller's to change: its own, or anybody's for whoever may settle.
+-- Whether a request names a hold that is not its to touch: another payment's, or at the gate another principal's.
 create function paywarden.ledger_is_foreign(p_intent jsonb) returns boolean
     language sql stable
 as $$
-    select p_intent ->> 'of_principal_id' is not null and not exists (
-        select from paywarden.holds
-        where tenant_id = (select paywarden.tenant()) and id = (p_intent ->> 'hold_id')::uuid
-          and principal_id = (p_intent ->> 'of_principal_id')::uuid)
+    select not coalesce((p_intent ->> 'fact')::boolean, false) and (
+        p_intent ->> 'of_principal_id' is not null and not exists (
+            select from paywarden.holds
+            where tenant_id = (select paywarden.tenant()) and id = (p_intent ->> 'hold_id')::uuid
+              and principal_id = (p_intent ->> 'of_principal_id')::uuid)
+        or exists (
+            select from paywarden.holds
+            where tenant_id = (select paywarden.tenant()) and id = (p_intent ->> 'hold_id')::uuid
+              and payment_id is distinct from (p_intent ->> 'payment_id')::uuid))
 $$;
 
 -- Open the budget windows an intent names, or bring them to the mandate's present limit by an adjusting transfer.
@@ -447,7 +452,7 @@ create type paywarden.ledger_state as (
     tenant uuid[], account uuid[], free bigint[], blocked boolean[], sign integer[], watched boolean[],
     book text[], asset text[],
     -- By place in the sheet. Who is not ``plain`` goes through ledger_one.
-    hold_status text[], hold_left bigint[], hold_principal uuid[], plain boolean[],
+    hold_status text[], hold_left bigint[], hold_principal uuid[], hold_payment uuid[], plain boolean[],
     -- By place and line: the lines of a hold, new or stored, and then the movements that are booked with it.
     entry_of integer[], entry_no integer[], entry_held integer[], entry_debit integer[], entry_credit integer[],
     entry_amount bigint[]
@@ -727,8 +732,9 @@ begin
     end if;
     v_state := paywarden.ledger_load_accounts(p_sheet, v_state);
     select array_agg(status order by place), array_agg(amount_minor - captured_minor order by place),
-        array_agg(principal_id order by place), array_agg(op = 'book' or (turn = 1 and op <> 'extend') order by place)
-    into v_state.hold_status, v_state.hold_left, v_state.hold_principal, v_state.plain
+        array_agg(principal_id order by place), array_agg(payment_id order by place),
+        array_agg(op = 'book' or (turn = 1 and op <> 'extend') order by place)
+    into v_state.hold_status, v_state.hold_left, v_state.hold_principal, v_state.hold_payment, v_state.plain
     from (
         select *, row_number() over (partition by tenant_id, hold_id order by place) as turn
         from unnest(v_tenants, v_ops, (p_sheet ->> 'hold')::uuid[])
@@ -798,6 +804,8 @@ declare
     v_status text[] := p_state.hold_status;
     v_left bigint[] := p_state.hold_left;
     v_principals uuid[] := p_state.hold_principal;
+    v_payments uuid[] := p_sheet ->> 'payment';
+    v_facts boolean[] := p_sheet ->> 'fact';
     v_free bigint[] := p_state.free;
     v_blocked boolean[] := p_state.blocked;
     v_watched boolean[] := p_state.watched;
@@ -839,6 +847,8 @@ begin
             exit;
         elsif v_of_principals[v_place] is not null and v_of_principals[v_place] is distinct from v_principals[v_place]
             or v_op = 'void' and v_status[v_place] is null
+            or v_status[v_place] is not null and not coalesce(v_facts[v_place], false)
+                and p_state.hold_payment[v_place] is distinct from v_payments[v_place]
         then
             v_results[v_place] := 'invalid';
             v_place := v_place + 1;

@@ -181,10 +181,12 @@ async def test_holds_are_counted_and_logged_by_their_route(gate: Gate) -> None:
     hold = await gate.held()
     await gate.agent.pay(f"/v1/holds/{hold}/capture", amount_minor=1)
     await gate.hold(amount_minor=1001)
+    batch = [{**HOLD, "amount_minor": amount, "idempotency_key": str(amount)} for amount in (1, 1001, 1002)]
+    await gate.agent.post("/v1/holds:batch", {"holds": batch})
     text = (await gate.door.get("/metrics")).text
     assert 'paywarden_http_requests_total{method="POST",route="/v1/holds",status="201"} 1.0' in text
     assert 'paywarden_http_requests_total{method="POST",route="/v1/holds/{hold_id}/capture",status="200"} 1.0' in text
-    assert 'paywarden_denials_total{code="insufficient"} 1.0' in text
+    assert 'paywarden_denials_total{code="insufficient"} 3.0' in text
 
 
 async def test_a_failure_or_overload_of_the_ledger_is_told_to_its_member_alone(

@@ -36,7 +36,7 @@ from paywarden.flow.words import (
     IdempotentRequest,
     NewHold,
 )
-from paywarden.kit.errors import IdempotencyKeyReusedError
+from paywarden.kit.errors import IdempotencyKeyReusedError, PaywardenError
 
 router = APIRouter(route_class=HotRoute, tags=["holds"], prefix="/v1")
 MAX_BATCH = 100
@@ -126,6 +126,8 @@ async def create_batch(request: Request, desk: TheDesk, actor: TheActor, body: N
     given = (await request.json())["holds"]
     wanted = [member.as_new(_member_request(raw)) for member, raw in zip(body.holds, given, strict=True)]
     answers = await _each_key_once(desk, actor, wanted)
+    for refused in (answer for answer in answers if isinstance(answer, PaywardenError)):
+        request.app.state.metrics.observe_code(refused.code)
     shown = [hold_answer(answer, request.scope[REQUEST_ID], _TAKEN) for answer in answers]
     return JsonAnswer({"object": "list", "data": shown})
 
@@ -159,7 +161,7 @@ async def release(desk: TheDesk, actor: TheActor, hold_id: str, _: OptionalKey) 
 
 
 async def _each_key_once(desk: Desk, actor: Actor, wanted: Sequence[NewHold]) -> list[Answer]:
-    """Only the first member of each key is asked; one commit after another for the rest would hold up everybody."""
+    """Only the first member of each key is asked: looking the others up in the commit would hold up everybody."""
     first: dict[str, NewHold] = {}
     for each in wanted:
         first.setdefault(each.request.key, each)

@@ -258,3 +258,15 @@ def test_the_read_only_role_can_neither_write_nor_fill_the_disk(empty: Database)
             connection.execute("create temporary table filler (id int)")
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             connection.execute("create table public.filler (id int)")
+
+
+def test_nothing_is_loaded_to_find_that_nothing_is_missing(database: Database) -> None:
+    """Every start of ``paywarden up`` asks, and alembic takes as long to load as everything else that it does."""
+    program = (
+        "import sys; from paywarden.db.migrate import migrate\n"
+        "assert migrate(*sys.argv[1:]) == []\n"
+        "print([name for name in ('alembic', 'sqlalchemy') if name in sys.modules])"
+    )
+    command = [sys.executable, "-c", program, database.migrator_url, database.service_url]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.strip()) == (0, "[]"), done.stderr

@@ -5,19 +5,13 @@ Run it as a short-lived process: what alembic loads (about 48 MB) then does not 
 
 from contextlib import closing
 from importlib import resources
-from types import ModuleType
-from typing import Any, cast
+from typing import Any
 
 import psycopg
-from alembic import op
-from alembic.operations import Operations
-from alembic.runtime.migration import MigrationContext, MigrationStep, RevisionStep
-from alembic.script import Script
-from alembic.script.revision import RevisionMap
 from psycopg.conninfo import conninfo_to_dict
-from sqlalchemy import Connection, StaticPool, create_engine
+from psycopg.rows import scalar_row
 
-from paywarden.db.revisions import VERSION_SCHEMA, Revision, revisions
+from paywarden.db.revisions import IS_VERSIONED, PRESENT_VERSION, revisions
 from paywarden.kit.errors import ConfigurationError
 from paywarden.settings import Settings
 
@@ -37,10 +31,12 @@ def migrate(owner_url: str, service_url: str) -> list[str]:
     connection = psycopg.connect(owner_url, autocommit=True, application_name="paywarden migrate")
     with closing(connection):
         _prepare(connection, service_login)
-        connection.autocommit = False
-        engine = create_engine("postgresql+psycopg://", creator=lambda: connection, poolclass=StaticPool)
-        with engine.connect() as outer:
-            return _apply(outer, revisions())
+        known = revisions()
+        if _present(connection) == known[-1].number:
+            return []
+        from paywarden.db.missing_revisions import apply
+
+        return apply(connection, known)
 
 
 def _prepare(connection: psycopg.Connection[Any], service_login: object) -> None:
@@ -60,41 +56,12 @@ def _prepare(connection: psycopg.Connection[Any], service_login: object) -> None
     )
 
 
-def _apply(connection: Connection, known: list[Revision]) -> list[str]:
-    applied: list[str] = []
-
-    def missing(heads: tuple[str, ...], _: MigrationContext) -> list[RevisionStep]:
-        present = heads[0] if heads else ""
-        if present > known[-1].number:
-            raise ConfigurationError(f"the database is at revision {present}, newer than this program: upgrade it")
-        applied.extend(each.number for each in known if each.number > present)
-        return _steps(known, present)
-
-    options = {"version_table_schema": VERSION_SCHEMA, "transaction_per_migration": True, "fn": missing}
-    context = MigrationContext.configure(connection=connection, opts=options)
-    with Operations.context(context):
-        context.run_migrations()
-    connection.commit()
-    return applied
-
-
-def _steps(known: list[Revision], present: str) -> list[RevisionStep]:
-    scripts = [_script(each, before) for each, before in zip(known, [None, *known], strict=False)]
-    chain = RevisionMap(lambda: scripts)
-    missing = reversed(list(chain.iterate_revisions("head", present or "base")))
-    return [MigrationStep.upgrade_from_script(chain, cast(Script, each)) for each in missing]
-
-
-def _script(revision: Revision, before: Revision | None) -> Script:
-    """The form in which alembic expects a revision: a module with an ``upgrade``. Here all it does is run the SQL."""
-    module = ModuleType(f"revision_{revision.number}", revision.title)
-
-    def upgrade() -> None:
-        # Not through sqlalchemy.text, which takes ":" in SQL and JSON for parameters.
-        op.get_bind().connection.driver_connection.execute(revision.sql.encode())  # type: ignore[union-attr]
-
-    module.__dict__.update(down_revision=before.number if before else None, upgrade=upgrade)
-    return Script(module, revision.number, f"{revision.number}_{revision.title}.sql")
+def _present(connection: psycopg.Connection[Any]) -> str | None:
+    cursor = connection.cursor(row_factory=scalar_row)
+    present: str | None = (
+        cursor.execute(PRESENT_VERSION).fetchone() if cursor.execute(IS_VERSIONED).fetchone() else None
+    )
+    return present
 
 
 def main() -> None:

@@ -8,6 +8,8 @@ from typing import Any
 import psycopg
 
 VERSION_SCHEMA = "alembic"
+IS_VERSIONED = "select to_regclass('alembic.alembic_version') is not null"
+PRESENT_VERSION = "select version_num from alembic.alembic_version"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +38,10 @@ def revisions() -> list[Revision]:
 async def is_current(connection: psycopg.AsyncConnection[Any]) -> bool:
     """Whether the database is at this program's last revision. The role must be paywarden_app or paywarden_system."""
     cursor = connection.cursor(row_factory=psycopg.rows.scalar_row)
-    await cursor.execute("select to_regclass('alembic.alembic_version') is not null")
+    await cursor.execute(IS_VERSIONED)
     if not await cursor.fetchone():
         return False
-    await cursor.execute("select version_num from alembic.alembic_version")
+    await cursor.execute(PRESENT_VERSION)
     return await cursor.fetchone() == _last_number()
 
 

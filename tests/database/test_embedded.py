@@ -15,7 +15,7 @@ import psycopg
 import pytest
 
 from paywarden.db import binaries
-from paywarden.db.embedded import DATABASE, QUICKSTART, SERVICE, SUPERUSER, EmbeddedServer
+from paywarden.db.embedded import DATABASE, QUICKSTART, SERVICE, SUPERUSER, EmbeddedServer, buffers_mb
 from paywarden.db.migrate import migrate
 from paywarden.kit.errors import ConfigurationError
 
@@ -93,6 +93,13 @@ def test_commits_are_durable_and_nobody_listens_on_a_network(start: Callable[...
     assert ask(server, "show data_checksums") == "on"
     assert ask(server, "show listen_addresses") == ""
     assert ask(server, "show timezone") == "UTC"
+
+
+@pytest.mark.parametrize(
+    ("memory_bytes", "megabytes"), [(2**29, 128), (2**31, 256), (2 * 10**9, 238), (2**33, 512), (2**38, 512)]
+)
+def test_an_eighth_of_the_memory_keeps_pages_within_bounds(memory_bytes: int, megabytes: int) -> None:
+    assert buffers_mb(memory_bytes) == megabytes
 
 
 def test_only_the_read_only_role_needs_no_password(start: Callable[..., EmbeddedServer]) -> None:

@@ -17,6 +17,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
+import psutil
 import psycopg
 from psycopg import pq, sql
 
@@ -38,7 +39,6 @@ _CONFIGURATION = {
     "port": "5432",
     "unix_socket_permissions": "0777",  # the folder around the socket is what protects it
     "max_connections": "100",
-    "shared_buffers": "128MB",
     "fsync": "on",
     "synchronous_commit": "on",
     "timezone": "UTC",
@@ -46,7 +46,16 @@ _CONFIGURATION = {
     "log_checkpoints": "off",
     "log_error_verbosity": "terse",  # details quote rows, and rows hold what customers wrote
 }
+_LEAST_BUFFERS_MB, _MOST_BUFFERS_MB = 128, 512
 _FORMER_SERVER_STILL_EXITS = ("is still in use", "already exists")
+
+
+def buffers_mb(memory_bytes: int) -> int:
+    """PostgreSQL's ``shared_buffers`` in MB: an eighth of the machine's memory, 128 to 512.
+
+    With less, a search that reads a customer's whole history waits for pages that writers have left to be stored.
+    """
+    return max(_LEAST_BUFFERS_MB, min(_MOST_BUFFERS_MB, memory_bytes // 8 // 2**20))
 
 
 class EmbeddedServer:
@@ -56,7 +65,8 @@ class EmbeddedServer:
         self._folder = folder.absolute() / "postgres"
         self._data = self._folder / "data"
         self._major = major
-        self._configuration = {**_CONFIGURATION, **(configuration or {})}
+        buffers = {"shared_buffers": f"{buffers_mb(psutil.virtual_memory().total)}MB"}
+        self._configuration = {**_CONFIGURATION, **buffers, **(configuration or {})}
         self._process: subprocess.Popen[bytes] | None = None
         self._lock: int | None = None
 

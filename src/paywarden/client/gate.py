@@ -9,7 +9,8 @@ from collections.abc import Awaitable, Callable
 from types import TracebackType
 from typing import Any, Self
 
-from paywarden.client import calls, objects
+from paywarden.client import objects
+from paywarden.client.calls import holds
 from paywarden.client.conversation import Conversation
 from paywarden.client.errors import PaywardenApiError, PaywardenClientError, PaywardenUsageError
 from paywarden.client.usage import checked_idempotency_key
@@ -52,7 +53,7 @@ class HoldStory:
         """Hold, or find what an earlier attempt has held; past what earlier attempts gave back."""
         while self.hold is None or (self.hold["status"] == "released" and not self.hold["captured_minor"]):
             self.attempt += self.hold is not None
-            self.hold = yield from calls.create_hold(**self._wanted, idempotency_key=self._attempt_key())
+            self.hold = yield from holds.create_hold(**self._wanted, idempotency_key=self._attempt_key())
         self.billed = self.hold["status"] != "pending" and self.hold["captured_minor"] > 0
 
     def capture(self, amount_minor: int, *, final: bool) -> Conversation[objects.Hold]:
@@ -70,12 +71,12 @@ class HoldStory:
         key = f"{self._attempt_key()}.capture-{self._captures}"
         hold = self.opened["id"]
         try:
-            self.hold = yield from calls.capture_hold(hold, amount_minor, final=final, idempotency_key=key)
+            self.hold = yield from holds.capture_hold(hold, amount_minor, final=final, idempotency_key=key)
             self._settled = final
         except PaywardenApiError as refused:
             if refused.code not in _TAKEN_BY_ANOTHER:
                 raise
-            self.hold = yield from calls.get_hold(hold)
+            self.hold = yield from holds.get_hold(hold)
             if self.hold["status"] != "captured":
                 raise
             self.billed = True
@@ -85,7 +86,7 @@ class HoldStory:
         """More time, counted from now; what is billed needs none."""
         if self.billed:
             return self.opened
-        self.hold = yield from calls.extend_hold(self.opened["id"], expires_in_seconds)
+        self.hold = yield from holds.extend_hold(self.opened["id"], expires_in_seconds)
         return self.hold
 
     def leave(self, error: BaseException | None) -> Conversation[None]:
@@ -93,7 +94,7 @@ class HoldStory:
         if self.opened["status"] != "pending":
             return
         try:
-            self.hold = yield from calls.release_hold(self.opened["id"])
+            self.hold = yield from holds.release_hold(self.opened["id"])
         except PaywardenClientError as failed:
             if error is None:
                 raise

@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from paywarden.client import calls, objects
+from paywarden.client import objects
+from paywarden.client.calls import payments
 from paywarden.client.conversation import Conversation
 from paywarden.client.errors import PaywardenApiError, PaywardenUsageError
 from paywarden.client.usage import checked_idempotency_key
@@ -93,17 +94,17 @@ TOOLS: Final[list[dict[str, Any]]] = [
 
 
 def _give_facts(payment: str, answer: str, *, idempotency_key: str) -> Conversation[objects.Payment]:
-    return calls.give_facts(payment, [answer], idempotency_key=idempotency_key)
+    return payments.give_facts(payment, [answer], idempotency_key=idempotency_key)
 
 
 _SCHEMAS: Final = {tool["name"]: tool["input_schema"] for tool in TOOLS}
 _RUN: Final[Mapping[str, Callable[..., Conversation[Any]]]] = {
-    "request_refund": calls.refund,
-    "request_charge": calls.charge,
-    "request_payout": calls.payout,
-    "check_payment": calls.check_payment,
+    "request_refund": payments.refund,
+    "request_charge": payments.charge,
+    "request_payout": payments.payout,
+    "check_payment": payments.check_payment,
     "give_facts": _give_facts,
-    "get_payment": calls.get_payment,
+    "get_payment": payments.get_payment,
 }
 _PAYS: Final = frozenset({"request_refund", "request_charge", "request_payout", "give_facts"})
 

@@ -58,6 +58,7 @@ $(VENV)/.run: requirements/run.txt pyproject.toml | $(BIN)/python
 	@echo "Installing Paywarden into $(VENV) (pinned and hashed) ..." >&2
 	@$(PIP) --require-hashes --no-deps --only-binary :all: -r requirements/run.txt
 	@$(PIP) --no-deps --no-build-isolation --no-index -e .
+	@$(BIN)/python -m compileall -q src
 	@touch $@
 
 # Its own file: the package asks for torch, which nothing here needs.

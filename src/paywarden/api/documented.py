@@ -6,7 +6,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from paywarden.api.problems import BodyTooLargeError, Problem, UnsupportedMediaTypeError, of_error
+from paywarden.api.problems import MEDIA_TYPE, BodyTooLargeError, UnsupportedMediaTypeError, of_error
 from paywarden.kit.errors import (
     AuthenticationError,
     ForbiddenError,
@@ -19,6 +19,7 @@ from paywarden.kit.errors import (
     StateConflictError,
 )
 
+PROBLEM_REFERENCE = "#/components/schemas/Problem"
 _TEXTS = {
     400: "A field is not valid; `param` names it",
     401: "No valid API key",
@@ -52,11 +53,11 @@ def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 
 def _response(status: int) -> dict[str, Any]:
+    # By reference: a model would be compiled again for each status of each route, a second of every start.
     shown = json.loads(bytes(of_error(_REQUEST_ID, _EXAMPLES[status]).body))
     return {
         "description": _TEXTS[status],
-        "model": Problem,
-        "content": {"application/json": {"example": shown}},
+        "content": {MEDIA_TYPE: {"schema": {"$ref": PROBLEM_REFERENCE}, "example": shown}},
     }
 
 

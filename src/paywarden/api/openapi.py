@@ -5,9 +5,10 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from pydantic import TypeAdapter
 
 from paywarden.api import documented
-from paywarden.api.problems import MEDIA_TYPE
+from paywarden.api.problems import Problem
 
 VERSION = version("paywarden")
 DESCRIPTION = """The pay desk that AI agents must go through.
@@ -40,9 +41,10 @@ def _document(app: FastAPI) -> dict[str, Any]:
     components["securitySchemes"] = {"apiKey": _API_KEY}
     for name in _NEVER_GIVEN:
         components["schemas"].pop(name, None)
+    components["schemas"][Problem.__name__] = TypeAdapter(Problem).json_schema(mode="serialization")
     for operations in made["paths"].values():
         for operation in operations.values():
-            _use_problems(operation["responses"])
+            _forget_422(operation["responses"])
             _show_examples(operation)
     return made
 
@@ -54,12 +56,8 @@ def _show_examples(operation: dict[str, Any]) -> None:
             content["example"] = answer
 
 
-def _use_problems(responses: dict[str, Any]) -> None:
-    """Errors have their own media type, and a validation error is a 400 here."""
+def _forget_422(responses: dict[str, Any]) -> None:
+    """A validation error is a 400 here."""
     refused = responses.get("422", {}).get("content", {}).get("application/json", {})
     if refused.get("schema", {}).get("$ref", "").endswith("/HTTPValidationError"):
         del responses["422"]
-    for status, response in responses.items():
-        content = response.get("content", {})
-        if status >= "400" and "application/json" in content:
-            content[MEDIA_TYPE] = content.pop("application/json")

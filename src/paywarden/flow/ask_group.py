@@ -12,6 +12,7 @@ from typing import Any
 from uuid import UUID
 
 import structlog
+from psycopg import Error
 
 from paywarden.audit import events
 from paywarden.audit.events import Happened
@@ -62,6 +63,14 @@ class _Judged:
     hold_id: UUID
 
 
+class _InsufficientError(Exception):
+    """The ledger has too little for these of the charges, and has therefore held for none."""
+
+    def __init__(self, payment_ids: set[UUID]) -> None:
+        super().__init__(len(payment_ids))
+        self.payment_ids = payment_ids
+
+
 async def write(desk: Desk, tenant_id: UUID, charge: KeyedCharge) -> Payment | None:
     """The charge, ``reserved`` and durable, in a commit with others; None: it must be stored alone.
 
@@ -87,7 +96,7 @@ async def _write_tenant(pool: Pool, tenant_id: UUID, charges: Sequence[KeyedChar
     firsts = _one_a_key(charges)
     try:
         return await guard.until_fresh(lambda: _store(pool, tenant_id, firsts))
-    except StaleAuthorityError:
+    except (StaleAuthorityError, _InsufficientError):
         return {}
     except PaywardenError as error:
         return error
@@ -106,19 +115,59 @@ def _one_a_key(charges: Sequence[KeyedCharge]) -> list[KeyedCharge]:
 
 
 async def _store(pool: Pool, tenant_id: UUID, charges: Sequence[KeyedCharge]) -> dict[UUID, Payment]:
+    """Those that can be stored; once more without those that the ledger has too little for."""
+    try:
+        return await _store_all(pool, tenant_id, charges)
+    except _InsufficientError as error:
+        return await _store_all(pool, tenant_id, [each for each in charges if each.new.id not in error.payment_ids])
+
+
+async def _store_all(pool: Pool, tenant_id: UUID, charges: Sequence[KeyedCharge]) -> dict[UUID, Payment]:
+    """Those that are allowed and whose keys are new, all or none. Raises _InsufficientError, StaleAuthorityError."""
     async with transaction(pool, tenant_id) as connection:
         allowed = await _judge(connection, tenant_id, charges)
-        if not allowed:
-            return {}
         fresh = await idempotency.register_all(connection, [each.charge.registration for each in allowed])
         allowed = [each for each in allowed if each.charge.new.id in fresh]
-        # In a pipeline nobody waits for an answer that nobody reads: the locks of the budget are held for less time.
-        async with connection.pipeline():
-            await duplicate_store.mark_all(connection, (each.charge.duplicate_fingerprint for each in allowed))
-            customers = {each.charge.new.customer_id for each in allowed}
-            await principals.ensure_customers(connection, (customer for customer in customers if customer is not None))
-            held = await _hold(connection, allowed)
-            return await _record(connection, tenant_id, held)
+        if not allowed:
+            return {}
+        try:
+            return await _commit(connection, tenant_id, allowed)
+        except Error as error:
+            _explain(error, allowed)
+            raise
+
+
+async def _commit(connection: Connection, tenant_id: UUID, allowed: Sequence[_Judged]) -> dict[UUID, Payment]:
+    """Write everything and commit in one round trip, the ledger last.
+
+    From the ledger's writing to the commit the budget is locked, for whichever charges of the tenant come next: so
+    nothing is done in between, and nobody waits for an answer.
+    """
+    customers = {each.charge.new.customer_id for each in allowed}
+    checks = [(each.charge.new.id, each.charge.policies.version, each.verdict.checks) for each in allowed]
+    async with connection.pipeline():
+        await duplicate_store.mark_all(connection, (each.charge.duplicate_fingerprint for each in allowed))
+        await principals.ensure_customers(connection, (customer for customer in customers if customer is not None))
+        reserved = [(each.charge.new, _reservation(each)) for each in allowed]
+        inserted = await rows.insert_reserved(connection, tenant_id, reserved)
+        await decision_store.save_checks_of_payments(connection, checks)
+        await events.record_all(connection, [event for each in allowed for event in _events(each.charge)])
+        await door.write_all(connection, [_intent(each) for each in allowed])
+        await connection.commit()
+    return {row["id"]: rows.from_row(row) for row in await inserted.fetchall()}
+
+
+def _explain(error: Error, allowed: Sequence[_Judged]) -> None:
+    """Raise what the ledger's refusal means, if ``error`` is one."""
+    results = door.refused(error)
+    if results is None:
+        return
+    if "stale" in results:
+        raise StaleAuthorityError("A mandate, role or switch changed while this was decided.") from error
+    if not set(results) <= {"ok", "insufficient"}:
+        raise RuntimeError(f"the ledger answered {set(results)} to new holds") from error
+    told = zip(allowed, results, strict=True)
+    raise _InsufficientError({each.charge.new.id for each, result in told if result != "ok"}) from error
 
 
 async def _judge(connection: Connection, tenant_id: UUID, charges: Sequence[KeyedCharge]) -> list[_Judged]:
@@ -169,36 +218,11 @@ def _autonomous(looked: Iterable[tuple[KeyedCharge, Situation]]) -> dict[UUID, O
     return found
 
 
-async def _hold(connection: Connection, allowed: Sequence[_Judged]) -> list[_Judged]:
-    """Those the ledger has held for; the keys of the others are free again."""
-    outcomes = await door.write(connection, [_intent(each) for each in allowed])
-    results = {outcome.result for outcome in outcomes}
-    if "stale" in results:
-        raise StaleAuthorityError("A mandate, role or switch changed while this was decided.")
-    if not results <= {"ok", "insufficient"}:
-        raise RuntimeError(f"the ledger answered {results} to new holds")
-    held = [each for each, outcome in zip(allowed, outcomes, strict=True) if outcome.result == "ok"]
-    short = [each for each, outcome in zip(allowed, outcomes, strict=True) if outcome.result != "ok"]
-    if short:
-        await idempotency.take_back(connection, [each.charge.registration for each in short])
-    return held
-
-
 def _intent(judged: _Judged) -> Reserve:
     mandate = judged.verdict.mandate
     assert mandate is not None  # noqa: S101  it is allowed
     authority = judged.charge.standing.authority([mandate.id])
     return guard.reserve_intent(judged.charge.new, judged.situation, mandate, authority, judged.hold_id)
-
-
-async def _record(connection: Connection, tenant_id: UUID, held: Sequence[_Judged]) -> dict[UUID, Payment]:
-    if not held:
-        return {}
-    stored = await rows.insert_reserved(connection, tenant_id, [(each.charge.new, _reservation(each)) for each in held])
-    checks = [(each.charge.new.id, each.charge.policies.version, each.verdict.checks) for each in held]
-    await decision_store.save_checks_of_payments(connection, checks)
-    await events.record_all(connection, [event for each in held for event in _events(each.charge)])
-    return {payment.id: payment for payment in stored}
 
 
 def _reservation(judged: _Judged) -> Reservation:

@@ -1,5 +1,6 @@
 """The one write door of the ledger, and the reads that go with it."""
 
+import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import islice
@@ -7,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from msgspec.structs import astuple
-from psycopg import AsyncConnection
+from psycopg import AsyncConnection, Error
 
 from paywarden.db.sql import NEWEST, load
 from paywarden.ledger import gates
@@ -15,6 +16,7 @@ from paywarden.ledger.intents import HoldRow, Intent, Outcome, Reserve
 from paywarden.ledger.sheet import Sheet
 
 SQL = load(__package__)
+_REFUSED = "PWREF"
 Connection = AsyncConnection[dict[str, Any]]
 Run = Callable[[str, Mapping[str, Any]], Awaitable[dict[str, Any]]]
 """Runs a statement with its values and returns its only row."""
@@ -29,6 +31,24 @@ async def write(connection: Connection, intents: Sequence[Intent]) -> list[Outco
     sheet.add(None, intents)
     cursor = await connection.execute(SQL.write, {"sheet": sheet.as_json()})
     return _outcomes(intents, await cursor.fetchone())
+
+
+async def write_all(connection: Connection, intents: Sequence[Intent]) -> None:
+    """Write all the intents, so that a pipeline may commit without waiting for their outcomes.
+
+    A refusal is an SQL error, which ends the transaction; ``refused`` reads it.
+    """
+    sheet = Sheet()
+    sheet.add(None, intents)
+    await connection.execute(SQL.write_all, {"sheet": sheet.as_json()})
+
+
+def refused(error: Error) -> list[str] | None:
+    """The result of each intent, in order, when ``error`` is the ledger's refusal to ``write_all``; else None."""
+    if error.sqlstate != _REFUSED:
+        return None
+    answers = json.loads(error.diag.message_detail or "[]")
+    return ["ok" if isinstance(answer, str) else answer["result"] for answer in answers]
 
 
 async def write_group(run: Run, slices: Sequence[tuple[UUID, Sequence[Intent]]]) -> list[list[Outcome]]:

@@ -2,6 +2,10 @@
 -- Hand a sheet of intents to the one write door and take a list of outcomes.
 select paywarden.ledger_write(%(sheet)s::jsonb) as outcomes;
 
+-- name: write_all
+-- Hand a sheet of intents to the one write door, which writes all of them or fails.
+select paywarden.ledger_write_all(%(sheet)s::jsonb);
+
 -- name: write_group
 -- Hand the write door a sheet of several tenants.
 select paywarden.ledger_write_tenants(%(sheet)s::jsonb) as outcomes;

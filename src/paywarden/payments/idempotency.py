@@ -86,15 +86,6 @@ async def register_all(connection: Connection, wanted: Sequence[Registration]) -
     return {row["payment_id"] for row in rows}
 
 
-async def take_back(connection: Connection, stored: Sequence[Registration]) -> None:
-    """Forget keys that this same transaction has stored."""
-    values = {
-        "principal_ids": [each.principal_id for each in stored],
-        "keys": [each.request.key for each in stored],
-    }
-    await connection.execute(SQL.take_back_keys, values)
-
-
 async def look_up(connection: Connection, principal_id: UUID, key: str) -> Stored | None:
     """What stands under this key of this principal."""
     row = await (await connection.execute(SQL.stored_key, {"principal_id": principal_id, "key": key})).fetchone()

@@ -344,13 +344,6 @@ order by new.principal_id::text, new.key
 on conflict do nothing
 returning payment_id;
 
--- name: take_back_keys
--- Take back keys that this transaction has stored.
-delete from paywarden.idempotency_keys as stored
-using unnest(%(principal_ids)s::uuid[], %(keys)s::text[]) as own (principal_id, key)
-where stored.tenant_id = (select paywarden.tenant()) and stored.principal_id = own.principal_id
-  and stored.key = own.key;
-
 -- name: stored_key
 -- What stands under a key.
 select fingerprint, payment_id, top_up_id, lease_until > paywarden.clock() as running,

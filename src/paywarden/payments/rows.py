@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Literal
 from uuid import UUID
 
-from psycopg import AsyncConnection
+from psycopg import AsyncConnection, AsyncCursor
 from psycopg.types.json import Jsonb
 
 from paywarden.db.sql import NEWEST, load
@@ -171,12 +171,13 @@ class Reservation:
 
 async def insert_reserved(
     connection: Connection, tenant_id: UUID, new: Sequence[tuple[NewPayment, Reservation]]
-) -> list[Payment]:
-    """Store new keyed payments as ``reserved``, with the transitions from ``pending`` to there; in order."""
+) -> AsyncCursor[dict[str, Any]]:
+    """Store new keyed payments as ``reserved``, with the transitions from ``pending`` to there; their rows.
+
+    Whoever works in a pipeline reads them after its end.
+    """
     values = {"payments": Jsonb([_reserved(tenant_id, *each) for each in new])}
-    rows = await (await connection.execute(SQL.insert_reserved_payments, values)).fetchall()
-    stored = {row["id"]: from_row(row) for row in rows}
-    return [stored[payment.id] for payment, _ in new]
+    return await connection.execute(SQL.insert_reserved_payments, values)
 
 
 def _reserved(tenant_id: UUID, new: NewPayment, found: Reservation) -> dict[str, Any]:

@@ -1263,6 +1263,22 @@ begin
 end
 $$;
 
+-- The door for callers who want all of it or nothing, and to commit without looking: an outcome that is not ok is an
+-- error of the transaction, with the outcomes as its detail.
+create function paywarden.ledger_write_all(p_sheet jsonb) returns void
+    language plpgsql
+as $$
+declare
+    v_outcomes jsonb := paywarden.ledger_write(p_sheet);
+begin
+    if exists (
+        select from jsonb_array_elements(v_outcomes) as outcome
+        where jsonb_typeof(outcome) = 'object' and outcome ->> 'result' <> 'ok') then
+        raise exception 'the ledger refuses' using errcode = 'PWREF', detail = v_outcomes::text;
+    end if;
+end
+$$;
+
 -- A stretch of one tenant that stands for itself: when it makes an SQL error, its intents are tried one by one, and the
 -- outcome of one that fails is {result: error}.
 create function paywarden.ledger_slice(p_sheet jsonb, p_tenant uuid, p_from integer, p_upto integer) returns jsonb
@@ -1339,7 +1355,8 @@ begin
     end loop;
 end
 $$;
-grant execute on function paywarden.ledger_write(jsonb), paywarden.ledger_write_tenants(jsonb) to paywarden_app;
+grant execute on function
+    paywarden.ledger_write(jsonb), paywarden.ledger_write_all(jsonb), paywarden.ledger_write_tenants(jsonb) to paywarden_app;
 grant create on schema paywarden to paywarden_ledger;
 alter function paywarden.ledger_write(jsonb) owner to paywarden_ledger;
 alter function paywarden.ledger_write_tenants(jsonb) owner to paywarden_ledger;

@@ -235,7 +235,7 @@ async def test_a_mandate_that_is_revoked_under_a_batch_holds_nothing(
 ) -> None:
     """Guard has judged, somebody revokes, then the ledger writes."""
     together, _ = twins
-    write, revoked = door.write, False
+    write, revoked = door.write_all, False
 
     async def revoke_and_write(connection: Any, intents: Any) -> Any:
         nonlocal revoked
@@ -245,7 +245,7 @@ async def test_a_mandate_that_is_revoked_under_a_batch_holds_nothing(
             await access.revoke_mandate(world.stage.desk, together.admin, mandate.id)
         return await write(connection, intents)
 
-    monkeypatch.setattr(door, "write", revoke_and_write)
+    monkeypatch.setattr(door, "write_all", revoke_and_write)
     actor = await together.remembered()
     answers = await asyncio.gather(
         *(told(world, actor, (Ask("charge", 5, "usd", customer_id="c"), f"k{n}", False)) for n in range(5))

@@ -184,6 +184,33 @@ async def test_a_batch_is_its_intents_one_by_one(two: tuple[Tenant, Tenant], dat
     assert broken(database) == []
 
 
+@pytest.mark.parametrize("stale", [0, -1])
+async def test_all_or_nothing_writes_every_intent_or_none(two: tuple[Tenant, Tenant], stale: int) -> None:
+    """So that a pipeline may commit without looking at an outcome."""
+    tenant, _ = two
+
+    def holding(amount: int, version: int = 0) -> Reserve:
+        window = chart.authority_window(UUID(int=1), DAYS[0], "usd")
+        grant = WindowGrant(UUID(int=1), DAYS[0], "usd", 10_000, window, chart.authority_source("usd"))
+        line = Line(window, chart.authority_spent(UUID(int=1), "usd"))
+        wanted = Reserve(ids.new_uuid(), None, Authority(UUID(int=2), version), amount, [line], [grant])
+        return tenant.mine(wanted)  # type: ignore[return-value]
+
+    async def write(*intents: Reserve) -> None:
+        async with transaction(tenant.pool, tenant.id) as connection, connection.pipeline():
+            await door.write_all(connection, intents)
+            await connection.commit()
+
+    too_much = holding(1 if stale else 9_000, stale)
+    with pytest.raises(psycopg.Error) as refusal:
+        await write(holding(5_000), too_much, holding(100))
+    assert door.refused(refusal.value) == ["ok", "stale" if stale else "insufficient", "ok"]
+    assert await tenant.balances() == {}
+    await write(holding(5_000), holding(100))
+    assert sum(held for _, held, _ in (await tenant.balances()).values()) == 5_100
+    assert door.refused(psycopg.errors.UniqueViolation()) is None
+
+
 def broken(database: Database) -> list[str]:
     """The rules about books and holds that do not hold."""
     rules = {"balances_match_transfers", "books_balance", "held_matches_holds"}

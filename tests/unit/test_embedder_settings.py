@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from paywarden.app.embedders import check_embedder, embedder_of
+from paywarden.app.early_checks import check_embedder
+from paywarden.app.embedders import embedder_of
 from paywarden.kit.errors import ConfigurationError
 from paywarden.memory import minilm
 from paywarden.settings import Settings

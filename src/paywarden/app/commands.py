@@ -47,8 +47,7 @@ def _guarded(work: Callable[[], Any]) -> Any:
 def _settings(data: Path | None, **given: Any) -> Any:
     from paywarden import logs
     from paywarden.app.database import check_addresses
-    from paywarden.app.desk import check_provider_address
-    from paywarden.app.embedders import check_embedder
+    from paywarden.app.early_checks import check_embedder, check_provider_address
     from paywarden.settings import Settings
 
     chosen = {name: value for name, value in given.items() if value is not None}
@@ -64,7 +63,7 @@ def _settings(data: Path | None, **given: Any) -> Any:
 def _process_settings() -> Any:
     """Of the API or a worker alone: complete, and with a database that lets us in."""
     from paywarden.app.database import try_addresses
-    from paywarden.app.desk import require_provider
+    from paywarden.app.early_checks import require_provider
 
     settings = _settings(None)
     require_provider(settings)

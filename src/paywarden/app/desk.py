@@ -3,9 +3,9 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from urllib.parse import urlsplit
 
 from paywarden.app.embedders import embedder_of
+from paywarden.app.early_checks import require_provider
 from paywarden.db.pool import open_pool
 from paywarden.decisions.adviser import Adviser
 from paywarden.decisions.claude import ClaudeAdviser
@@ -14,7 +14,6 @@ from paywarden.decisions.rules import RulesAdviser
 from paywarden.flow.desk import DEFAULT_PROVIDER, Desk
 from paywarden.flow.policy_file import policies_in_force
 from paywarden.guardrails import thresholds
-from paywarden.kit.errors import ConfigurationError
 from paywarden.providers.rest import RestProvider
 from paywarden.settings import Settings
 
@@ -62,28 +61,3 @@ async def _adviser(settings: Settings) -> AsyncIterator[Adviser]:
         yield claude
     finally:
         await claude.close()
-
-
-def require_provider(settings: Settings) -> tuple[str, str]:
-    """Address and key of the provider. Raises ConfigurationError when they are not set."""
-    if settings.payment_api_url is None or settings.payment_api_key is None:
-        raise ConfigurationError(
-            "PAYMENT_API_URL, PAYMENT_API_KEY and PAYMENT_WEBHOOK_SECRET must be set;"
-            " to try things without a provider: paywarden up"
-        )
-    return settings.payment_api_url, settings.payment_api_key.get_secret_value()
-
-
-def check_provider_address(settings: Settings) -> None:
-    """Raises ConfigurationError when PAYMENT_API_URL is set and no address of a web service; it may hold a secret."""
-    url = settings.payment_api_url
-    if url is not None and not _is_web_address(url):
-        raise ConfigurationError("PAYMENT_API_URL is not an address like https://api.example.com")
-
-
-def _is_web_address(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        return False

@@ -18,14 +18,6 @@ def embedder_of(settings: Settings) -> Embedder:
             return _hosted(settings)
 
 
-def check_embedder(settings: Settings) -> None:
-    """Raises ConfigurationError when PAYWARDEN_EMBEDDER names weights that are not installed."""
-    if settings.embedder == "minilm":
-        from paywarden.memory.minilm import model_folder
-
-        model_folder()
-
-
 def _hosted(settings: Settings) -> Embedder:
     from paywarden.memory.hosted_embedder import HostedEmbedder, openai, voyage
 

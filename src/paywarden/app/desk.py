@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
-from paywarden.app.embedders import embedder_of
 from paywarden.app.early_checks import require_provider
+from paywarden.app.embedders import embedder_of
 from paywarden.db.pool import open_pool
 from paywarden.decisions.adviser import Adviser
 from paywarden.decisions.claude import ClaudeAdviser

@@ -289,3 +289,15 @@ async def test_broken_twin_without_the_look_at_its_payment_a_hold_is_anybodys(
 ) -> None:
     replace_in(database, name, right, wrong)
     assert "ok" in await results_at_a_payments_hold(desk)
+
+
+async def test_what_is_held_is_not_there_for_a_requested_booking(desk: Desk) -> None:
+    """A top-up that is taken back leaves holds alone."""
+    await desk.write(desk.hold(400, "k1"))
+    back = Movement(CREDIT, chart.bank("default", "usd"), 601)
+    refused, done = await desk.write(
+        Book("top_up:1", "reversal", [back], fact=False),
+        Book("top_up:1", "reversal", [replace(back, amount_minor=600)], fact=False),
+    )
+    assert (refused.result, refused.accounts, done.result) == ("insufficient", CREDIT.code, "ok")
+    assert await desk.credit() == (400, 400)

@@ -64,6 +64,10 @@ MORE_ROWS = """
     select tenant_id, uuidv7(), 5, principal_id, 'usd', customer_id, now() + interval '1 hour',
         case when status = 'succeeded' then 'posted' else 'pending' end, case when status = 'succeeded' then now() end
     from paywarden.payments;
+    insert into paywarden.credit_top_ups (tenant_id, id, principal_id, customer_id, funding, amount_minor, currency)
+    select tenant_id, uuidv7(), principal_id, customer_id, 'granted', 5, 'usd' from paywarden.payments;
+    insert into paywarden.credit_reversals (tenant_id, top_up_id, principal_id, reason)
+    select tenant_id, id, principal_id, 'a reason' from paywarden.credit_top_ups;
 """
 
 
@@ -100,6 +104,12 @@ LOOKUPS = [
     Lookup("ledger.list_transfers", "transfers_in_order", PAGE),
     Lookup("ledger.transfers_of_payment", "transfers_by_payment", {"payment_id": SOME_ID}),
     Lookup("ledger.holds_of_payment", "holds_by_payment", {"payment_id": SOME_ID}),
+    Lookup("billing.list_top_ups", "credit_top_ups_pkey", {"after_id": NEWEST[1], "limit": 21}),
+    Lookup(
+        "billing.list_top_ups_of_customer",
+        "credit_top_ups_by_customer",
+        {"customer_id": CUSTOMER, "after_id": NEWEST[1], "limit": 21},
+    ),
     Lookup("memory.notes_of_customer", "notes_by_customer", {"customer_id": CUSTOMER, "before": None, "limit": 20}),
     Lookup("audit.events_of_subject", "events_by_subject", {"subject_id": SOME_ID}),
     Lookup("decisions.checks_of_payment", "checks_by_payment", {"payment_id": SOME_ID}),

@@ -78,3 +78,60 @@ async def test_top_ups_are_listed_newest_first_with_who_made_them(door: Door) ->
         async with door.caller(await door.tenant("acme")) as stranger:
             for query in ("", "?customer=cust_42", f"?cursor={other['id']}"):
                 assert (await stranger.get(f"/v1/credits/top-ups{query}")).json()["data"] == []
+
+
+WHY = {"reason": "Meant for cust_43."}
+
+
+async def test_a_wrong_top_up_is_reversed_once_and_shown_as_such(door: Door) -> None:
+    async with door.caller(await door.admin_key()) as admin:
+        clerk = (await admin.post("/v1/agents", {"kind": "person", "name": "ann", "roles": ["settle"]})).json()["id"]
+        secret = (await admin.post("/v1/keys", {"principal": clerk})).json()["secret"]
+        made = (await admin.post("/v1/credits/top-ups", CASH, key="top-1")).json()
+        assert made["reversal"] is None
+        path = f"/v1/credits/top-ups/{made['id']}/reverse"
+        async with door.caller(secret) as ann:
+            done = await ann.post(path, WHY, key="undo-1")
+            again = await ann.post(path, WHY, key="undo-1")
+        assert (done.status_code, again.status_code) == (200, 200)
+        assert ("Idempotent-Replayed" in done.headers, again.headers["Idempotent-Replayed"]) == (False, "true")
+        undone = done.json()["reversal"]
+        assert (undone["principal"], undone["reason"]) == (clerk, "Meant for cust_43.")
+        assert done.json() == again.json() == {**made, "reversal": undone}
+        assert (await admin.get("/v1/credits/top-ups")).json()["data"] == [done.json()]
+        assert (await admin.post("/v1/credits/top-ups", CASH, key="top-1")).json() == done.json()
+        second = await admin.post(path, WHY, key="undo-2")
+        assert (second.status_code, second.json()["code"]) == (409, "state_conflict")
+        (left,) = (await admin.get("/v1/credits/cust_42")).json()["balances"]
+        assert left["balance_minor"] == 0
+
+
+async def test_more_than_is_left_is_not_taken_back_and_the_answer_names_what_is(door: Door) -> None:
+    async with door.caller(await door.admin_key()) as admin:
+        bot = (await admin.post("/v1/agents", {"name": "bot", "roles": ["initiate"]})).json()["id"]
+        made = (await admin.pay("/v1/credits/top-ups", **CASH)).json()["id"]
+        secret = (await admin.post("/v1/keys", {"principal": bot})).json()["secret"]
+        path = f"/v1/credits/top-ups/{made}/reverse"
+        async with door.caller(secret) as agent:
+            held = await agent.pay("/v1/holds", amount_minor=1, currency="usd", customer="cust_42")
+            assert held.status_code == 201, held.text
+            refused = await agent.post(path, WHY, key="mine")
+            assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")
+        refused = await admin.post(path, WHY, key="undo-1")
+        assert (refused.status_code, refused.json()["code"]) == (403, "insufficient")
+        assert refused.json()["available_minor"] == 49_999
+        assert "$499.99" in refused.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("body", "key", "told"),
+    [({}, "u", (400, "reason")), ({"reason": " "}, "u", (400, "reason")), (WHY, None, (400, "Idempotency-Key")),
+     ({**WHY, "amount_minor": 1}, "u", (400, "amount_minor"))],
+)  # fmt: skip
+async def test_a_reversal_needs_a_reason_and_a_key(
+    door: Door, body: dict[str, object], key: str | None, told: tuple[int, str]
+) -> None:
+    async with door.caller(await door.admin_key()) as admin:
+        made = (await admin.pay("/v1/credits/top-ups", **CASH)).json()["id"]
+        refused = await admin.post(f"/v1/credits/top-ups/{made}/reverse", body, key=key)
+        assert (refused.status_code, refused.json().get("param")) == told

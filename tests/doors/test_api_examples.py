@@ -153,6 +153,11 @@ async def credits(call: Recorder, admin: Caller, bot: Caller) -> None:
     await call(admin, "topUpCredit", 422, {**cash, "amount_minor": 60_000}, key="statement-7-3")
     await call(bot, "topUpCredit", 403, cash, key="mine")
     await call(bot, "getCredit", 200, customer="cust_42")
+    wrong = (await admin.post("/v1/credits/top-ups", {**cash, "amount_minor": 5_000}, key="statement-7-4")).json()["id"]
+    why = {"reason": "Meant for cust_24."}
+    await call(admin, "reverseTopUp", 200, why, key="undo-1", top_up_id=wrong)
+    await call(admin, "reverseTopUp", 409, why, key="undo-2", top_up_id=wrong)
+    await call(bot, "reverseTopUp", 403, why, key="undo-3", top_up_id=wrong)
     await call(bot, "listTopUps", 200, limit=1)
 
 

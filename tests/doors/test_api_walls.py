@@ -18,10 +18,11 @@ BODIES: dict[str, dict[str, Any]] = {
     "expireNote": {},
     "captureHold": {"amount_minor": 1},
     "extendHold": {"expires_in": 60},
+    "reverseTopUp": {"reason": "r"},
 }
 PREFIXES = {"payment_id": "pay", "job_id": "pay", "review_id": "rev", "decision_id": "dec", "agent_id": "agt",
             "key_id": "key", "mandate_id": "mdt", "note_id": "note", "customer": "top",
-            "hold_id": "hold"}  # fmt: skip
+            "hold_id": "hold", "top_up_id": "top"}  # fmt: skip
 # Quick-start agents are named by the caller and exist in every tenant that names them.
 NAMED_BY_CALLER = {"quickReserve", "quickMarkPaid"}
 OPEN = {"isAlive", "isReady", "getMetrics", "receiveQuickstartEvent", "receiveEvent"}
@@ -50,7 +51,7 @@ async def send(caller: Caller, operation: str, method: str, path: str) -> Any:
     body = BODIES.get(operation)
     headers = (
         {"Idempotency-Key": f"wall-{path}"}
-        if operation in {"refundPayment", "createPayment", "giveFacts", "captureHold"}
+        if operation in {"refundPayment", "createPayment", "giveFacts", "captureHold", "reverseTopUp"}
         else {}
     )
     return (
@@ -68,7 +69,7 @@ async def things_of(door: Door, caller: Caller) -> dict[str, str]:
     terms = {"principal": agent, "name": "n", "kinds": ["charge", "refund"], "limits": limits, "timezone": "UTC"}
     async with door.settling_at_once():
         charge = (await caller.charge(100)).json()["id"]
-    await caller.pay("/v1/credits/top-ups", customer="credited", amount_minor=100, currency="usd", funding="granted")
+    given = {"customer": "credited", "amount_minor": 100, "currency": "usd", "funding": "granted"}
     for _ in range(2):
         await caller.post("/payments", {"user_id": "u", "amount_cents": 100, "currency": "usd"})
     return {
@@ -81,6 +82,7 @@ async def things_of(door: Door, caller: Caller) -> dict[str, str]:
         "mandate_id": (await caller.post("/v1/mandates", terms)).json()["id"],
         "hold_id": await caller.held(),
         "note_id": (await caller.post("/v1/notes", {"customer": "n", "content": "x"})).json()["id"],
+        "top_up_id": (await caller.pay("/v1/credits/top-ups", **given)).json()["id"],
         "customer": "credited",
     }
 

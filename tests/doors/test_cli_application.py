@@ -19,7 +19,7 @@ COMMANDS = {
     "agent activate", "key create", "key list", "key revoke", "mandate create", "mandate list", "mandate revoke",
     "memory add", "memory search", "memory search-all", "memory import", "memory expire", "memory influence",
     "ledger accounts", "ledger transfers", "ledger trial-balance", "reconcile",
-    "credit top-up", "credit list", "credit show", "hold list", "hold show", "hold release",
+    "credit top-up", "credit reverse", "credit list", "credit show", "hold list", "hold show", "hold release",
     "discrepancy list", "tenant suspend", "tenant activate", "demo", "doctor",
 }  # fmt: skip
 

@@ -15,8 +15,11 @@ TOP_UP: dict[str, Any] = {
     "object": "credit_top_up", "id": "top_01h455vb4pex5vsknk084sn02q", "principal": "per_01h455vb4pex5vsknk084sn02q",
     "customer": "cust_1", "funding": "prepaid",
     "amount_minor": 5_000, "currency": "usd", "display": "$50.00", "reference": "statement 7", "reason": None,
-    "created_at": "2026-11-21T08:00:00.000Z",
+    "created_at": "2026-11-21T08:00:00.000Z", "reversal": None,
 }  # fmt: skip
+REVERSED: dict[str, Any] = {**TOP_UP, "reversal": {
+    "principal": "per_01h455vb4pex5vsknk084sn03q", "reason": "misdirected", "created_at": "2026-11-21T08:05:00.000Z",
+}}  # fmt: skip
 CREDIT: dict[str, Any] = {
     "object": "credit", "customer": "cust_1",
     "balances": [{"funding": "prepaid", "currency": "usd", "balance_minor": 5_000, "held_minor": 1_200,
@@ -61,6 +64,28 @@ def test_top_ups_are_listed_with_who_made_them_and_where_the_cash_is() -> None:
     assert (asked.method, asked.path) == ("GET", "/v1/credits/top-ups?customer=cust_1&limit=1")
     shown = ["$50.00", "statement 7", TOP_UP["principal"], "2026-11-21 08:00:00", f"more: --cursor {TOP_UP['id']}"]
     assert all(part in done.stdout for part in shown)
+
+
+def test_a_wrong_top_up_is_reversed_with_a_reason_and_shown_as_such() -> None:
+    page = {"object": "list", "data": [REVERSED, TOP_UP], "has_more": False}
+    with scripted(Say(200, REVERSED), Say(200, page)) as service:
+        done = _run(
+            service, "credit", "reverse", TOP_UP["id"], "--reason", "misdirected", "--idempotency-key", "undo-7"
+        )
+        listed = _run(service, "credit", "list")
+    assert done.exit_code == 0, done.stderr
+    asked = service.asked[0]
+    assert (asked.method, asked.path) == ("POST", f"/v1/credits/top-ups/{TOP_UP['id']}/reverse")
+    assert (asked.headers["idempotency-key"], asked.body) == ("undo-7", {"reason": "misdirected"})
+    for shown in (done.stdout, listed.stdout):
+        assert all(part in shown for part in ("2026-11-21 08:05:00", "per_01h455vb4pex5vsknk084sn03q", "misdirected"))
+
+
+def test_a_reversal_without_a_reason_never_leaves() -> None:
+    with scripted() as service:
+        done = _run(service, "credit", "reverse", TOP_UP["id"])
+    assert (done.exit_code, service.asked) == (2, [])
+    assert "--reason" in done.stderr
 
 
 def test_credit_is_shown_as_there_held_and_left() -> None:

@@ -211,3 +211,15 @@ def test_each_call_names_its_route() -> None:
     ]  # fmt: skip
     assert service.asked[0].body["expires_in"] == 60
     assert service.asked[3].body == {"expires_in": 600}
+
+
+def test_a_reversal_is_sent_again_under_its_key_and_carries_its_reason() -> None:
+    with scripted(BUSY, Say(200, {"id": "top_1"})) as service, Paywarden(service.url, "pw_test_key") as desk:
+        desk.reverse_top_up("top_1", reason="given twice")
+    first, again = sent(service)
+    assert first == again
+    assert first[0] == "/v1/credits/top-ups/top_1/reverse"
+    assert first[1]
+    assert [asked.body for asked in service.asked] == [{"reason": "given twice"}] * 2
+    with scripted() as service, Paywarden(service.url, "pw_test_key") as desk, pytest.raises(PaywardenUsageError):
+        desk.reverse_top_up("", reason="given twice")

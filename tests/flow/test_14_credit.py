@@ -11,8 +11,16 @@ from paywarden.flow.credit import ToppedUp
 from paywarden.flow.desk import Actor
 from paywarden.flow.words import NewTopUp
 from paywarden.kit.canonical import digest
-from paywarden.kit.errors import ForbiddenError, IdempotencyKeyReusedError, InvalidFieldError, NotFoundError
+from paywarden.kit.errors import (
+    ForbiddenError,
+    IdempotencyKeyReusedError,
+    InsufficientFundsError,
+    InvalidFieldError,
+    NotFoundError,
+    StateConflictError,
+)
 from paywarden.payments.idempotency import IdempotentRequest
+from tests.flow import gates
 from tests.flow.stage import Stage
 from tests.flow.world import World
 
@@ -117,3 +125,132 @@ async def test_a_customer_of_another_tenant_is_unknown(world: World) -> None:
 async def test_a_customer_without_credit_has_no_balances(stage: Stage) -> None:
     await stage.charge(500)
     assert await credit.show(stage.desk, stage.admin, "cust_1") == []
+
+
+async def undo(stage: Stage, made: ToppedUp, key: str = "u1", actor: Actor | None = None) -> ToppedUp:
+    request = IdempotentRequest(key, digest(["POST", "reverse", str(made.top_up.id)]))
+    return await credit.reverse(stage.desk, actor or stage.admin, made.top_up.id, "for cust_2", request)
+
+
+async def balances(stage: Stage) -> dict[str, int]:
+    return {row["code"]: row["balance"] for row in await story.accounts(stage.desk, stage.admin)}
+
+
+@pytest.mark.parametrize("new", [GIFT, CASH], ids=["granted", "prepaid"])
+async def test_a_wrong_top_up_is_taken_back_as_if_it_had_not_been(stage: Stage, new: NewTopUp) -> None:
+    await give(stage, new)
+    before = await balances(stage)
+    wrong = await give(stage, replace(new, amount_minor=700), "k2")
+    done = await undo(stage, wrong)
+    assert (done.replayed, done.top_up.id, done.top_up.amount_minor) == (False, wrong.top_up.id, 700)
+    assert done.top_up.reversal is not None
+    assert (done.top_up.reversal.principal_id, done.top_up.reversal.reason) == (stage.admin.principal.id, "for cust_2")
+    assert await balances(stage) == before
+    latest, first = await credit.page(stage.desk, stage.agent, limit=2)
+    assert (latest, first.reversal) == (done.top_up, None)
+    assert await stage.broken_invariants() == {}
+
+
+async def test_a_top_up_is_taken_back_once(stage: Stage) -> None:
+    made = await give(stage, GIFT)
+    await give(stage, GIFT, "k2")
+    first = await undo(stage, made)
+    again = await undo(stage, made)
+    assert (again.replayed, again.top_up) == (True, first.top_up)
+    with pytest.raises(StateConflictError, match="reversed already"):
+        await undo(stage, made, "u2")
+    # The request that gave it is answered with what became of it.
+    assert await give(stage, GIFT) == ToppedUp(first.top_up, replayed=True)
+    assert (await balances(stage))["credit/cust_1"] == 5_000
+
+
+async def test_ten_at_once_with_keys_of_their_own_take_back_once(stage: Stage) -> None:
+    made = await give(stage, GIFT)
+    await give(stage, GIFT, "k2")
+    done = await asyncio.gather(*(undo(stage, made, f"u{n}") for n in range(10)), return_exceptions=True)
+    assert sorted(type(each).__name__ for each in done) == ["StateConflictError"] * 9 + ["ToppedUp"]
+    assert (await balances(stage))["credit/cust_1"] == 5_000
+    assert await stage.broken_invariants() == {}
+
+
+async def test_what_is_held_or_used_cannot_be_taken_back(stage: Stage) -> None:
+    made = await give(stage, GIFT)
+    await gates.capture(stage.desk, stage.agent, await gates.hold(stage.desk, stage.agent, "cust_1", 1_000), 1_000)
+    await gates.hold(stage.desk, stage.agent, "cust_1", 1_500)
+    before = await balances(stage)
+    with pytest.raises(InsufficientFundsError) as refused:
+        await undo(stage, made)
+    assert refused.value.extra == {"available_minor": 2_500}
+    assert "$25.00 of granted credit available ($40.00 less $15.00 held)" in refused.value.detail
+    assert await balances(stage) == before
+    (kept,) = await credit.page(stage.desk, stage.admin, limit=2)
+    assert kept.reversal is None
+    # A refusal stores nothing, so the same request is met once there is enough again, to the last cent.
+    await give(stage, replace(GIFT, amount_minor=2_500), "k2")
+    assert not (await undo(stage, made)).replayed
+    (left,) = await credit.show(stage.desk, stage.admin, "cust_1")
+    assert (left.balance_minor, left.available_minor) == (1_500, 0)
+    assert await stage.broken_invariants() == {}
+
+
+async def test_other_credit_of_the_customer_does_not_stand_in(stage: Stage) -> None:
+    made = await give(stage, GIFT)
+    await give(stage, CASH, "k2")
+    await give(stage, replace(GIFT, currency="eur"), "k3")
+    await gates.hold(stage.desk, stage.agent, "cust_1", 1)
+    with pytest.raises(InsufficientFundsError) as refused:
+        await undo(stage, made)
+    assert refused.value.extra == {"available_minor": 4_999}
+
+
+async def test_a_hold_and_a_reversal_never_share_the_same_money(stage: Stage) -> None:
+    """Whoever comes first has it, whichever that is."""
+    made = [await give(stage, replace(GIFT, amount_minor=100), f"k{n}") for n in range(6)]
+    holds = [gates.hold(stage.desk, stage.agent, "cust_1", 100) for _ in range(6)]
+    undone = [undo(stage, each, f"u{n}") for n, each in enumerate(made)]
+    done = await asyncio.gather(*holds, *undone, return_exceptions=True)
+    assert sum(not isinstance(each, BaseException) for each in done) == 6
+    (left,) = await credit.show(stage.desk, stage.admin, "cust_1")
+    assert left.available_minor == 0
+    assert await stage.broken_invariants() == {}
+
+
+@pytest.mark.parametrize(("roles", "may"), [(["initiate", "review", "risk", "finance", "approver"], False),
+                                            (["settle"], True), (["administer"], True)])  # fmt: skip
+async def test_only_who_settles_or_administers_may_take_back(stage: Stage, roles: list[str], may: bool) -> None:
+    made = await give(stage, GIFT)
+    actor = await with_roles(stage, *roles)
+    if may:
+        undone = (await undo(stage, made, actor=actor)).top_up.reversal
+        assert undone is not None
+        assert undone.principal_id == actor.principal.id
+        return
+    with pytest.raises(ForbiddenError, match="'settle' or 'administer'"):
+        await undo(stage, made, actor=actor)
+    assert (await balances(stage))["credit/cust_1"] == 5_000
+
+
+async def test_who_took_back_and_why_is_on_record(world: World) -> None:
+    made = await give(world.stage, GIFT)
+    await undo(world.stage, made)
+    (told,) = world.sql("select * from paywarden.events where type = 'credit.top_up_reversed'")
+    assert (told["subject_id"], told["principal_id"]) == (made.top_up.id, world.stage.admin.principal.id)
+    assert told["data"] == {
+        "customer_id": "cust_1", "amount_minor": 5_000, "currency": "usd", "funding": "granted", "reason": "for cust_2",
+    }  # fmt: skip
+
+
+async def test_a_key_that_gave_is_no_key_to_take_back_and_a_reason_is_needed(stage: Stage) -> None:
+    made = await give(stage, GIFT)
+    with pytest.raises(IdempotencyKeyReusedError):
+        await undo(stage, made, "k1")
+    with pytest.raises(InvalidFieldError) as refused:
+        await credit.reverse(stage.desk, stage.admin, made.top_up.id, " ", IdempotentRequest("u1", digest(["x"])))
+    assert refused.value.param == "reason"
+
+
+async def test_a_top_up_of_another_tenant_is_unknown(world: World) -> None:
+    made = await give(world.stage, GIFT)
+    stranger = await world.other_tenant()
+    with pytest.raises(NotFoundError, match="no such top-up"):
+        await undo(world.stage, made, actor=stranger)

@@ -36,6 +36,7 @@ CORRUPTIONS: dict[str, str] = {
     "nothing_sent_without_intention": "update paywarden.payments set status = 'processing', oversight = 'reviewed',"
     " hold_id = (select id from paywarden.holds limit 1) where status = 'in_review'",
     "refunds_match_originals": "update paywarden.payments set refunded_minor = 1 where status = 'succeeded'",
+    "reversals_are_booked": "delete from paywarden.credit_reversals",
     "reviewed_payments_were_approved": "update paywarden.payments set oversight = 'reviewed'"
     " where status = 'succeeded'",
     "success_is_booked_once": "update paywarden.payments set captured_minor = captured_minor - 1"
@@ -47,9 +48,12 @@ CORRUPTIONS: dict[str, str] = {
 
 @pytest.fixture
 async def books(stage: Stage) -> Stage:
-    """One paid charge, one suspected duplicate in review, a customer's credit with a hold and a capture of another."""
+    """One paid charge, one suspected duplicate in review, a customer's credit with a hold, a capture and a reversal."""
     given = NewTopUp("cust_1", 1_000, "usd", "granted")
     await credit.top_up(stage.desk, stage.admin, given, IdempotentRequest("top-up", digest(["top-up"])))
+    wrong = await credit.top_up(stage.desk, stage.admin, given, IdempotentRequest("wrong", digest(["wrong"])))
+    undo = IdempotentRequest("undo", digest(["undo"]))
+    await credit.reverse(stage.desk, stage.admin, wrong.top_up.id, "given twice", undo)
     await gates.hold(stage.desk, stage.agent, "cust_1", 300)
     await gates.capture(stage.desk, stage.agent, await gates.hold(stage.desk, stage.agent, "cust_1", 200), 150)
     await stage.paid_charge(reference="paid")

@@ -35,6 +35,7 @@ SYSTEM_READS = {
     "transfers": "invariants",
     "authority_grants": "invariants",
     "credit_top_ups": "invariants",
+    "credit_reversals": "invariants",
     "principals": "invariants, their ids alone",
 }
 OUR_ROLES = ["paywarden_owner", "paywarden_ledger", "paywarden_app", "paywarden_system", "quickstart"]

@@ -38,7 +38,6 @@ def top_up(
 ) -> None:
     """Give a customer credit; for the roles settle and administer."""
     from paywarden.cli.amounts import parse_amount
-    from paywarden.cli.screen import moment, sheet
 
     made = session.desk.top_up_credit(
         customer,
@@ -49,9 +48,36 @@ def top_up(
         reason=reason,
         idempotency_key=idempotency_key,
     )
+    session.show(made, _draw_top_up)
+
+
+@command(app, "reverse")
+def reverse(
+    session: "Session",
+    top_up: Annotated[str, typer.Argument(metavar="ID", help="top_..., as 'paywarden credit list' shows it.")],
+    reason: Annotated[str, typer.Option("--reason", help="Why; kept for the people who read the books.")],
+    idempotency_key: Annotated[
+        str | None, typer.Option("--idempotency-key", help="The same key reverses once; default: a fresh one.")
+    ] = None,
+) -> None:
+    """Take a wrong top-up back, whole, from what is left and not held; for the roles settle and administer."""
+    session.show(session.desk.reverse_top_up(top_up, reason=reason, idempotency_key=idempotency_key), _draw_top_up)
+
+
+def _draw_top_up(made: "Mapping[str, Any]") -> "RenderableType":
+    from paywarden.cli.screen import moment, sheet
+
     lines = ["id", "customer", "amount", "funding", "reference", "reason", "made (UTC)", "made by"]
     words = {"amount": made["display"], "made (UTC)": moment(made["created_at"]), "made by": made["principal"]}
-    session.show(made, lambda row: sheet({**row, **words}, lines))
+    return sheet({**made, **words, "reversed (UTC)": _reversed(made)}, [*lines, "reversed (UTC)"])
+
+
+def _reversed(made: "Mapping[str, Any]") -> str | None:
+    """When, by whom and why a top-up was taken back; None while it stands."""
+    from paywarden.cli.screen import moment
+
+    undone = made["reversal"]
+    return undone and f"{moment(undone['created_at'])} by {undone['principal']}: {undone['reason']}"
 
 
 @command(app, "list")
@@ -61,7 +87,7 @@ def list_(
     limit: Annotated[int, typer.Option("--limit", min=1, max=100, help="How many.")] = 20,
     cursor: Annotated[str | None, typer.Option("--cursor", help="Go on where the last list ended.")] = None,
 ) -> None:
-    """List top-ups, newest first: how much, for whom, by whom, and where the cash can be looked up."""
+    """List top-ups, newest first: how much, for whom, by whom, where the cash can be looked up, what was taken back."""
     from paywarden.cli.screen import listed, moment
 
     columns: Columns = {
@@ -73,6 +99,7 @@ def list_(
         "reason": "reason",
         "made by": "principal",
         "made (UTC)": lambda row: moment(row["created_at"]),
+        "reversed (UTC)": _reversed,
     }
     page = session.desk.list_top_ups(customer=customer, limit=limit, cursor=cursor)
     session.show(page, lambda found: listed(found, columns))

@@ -96,6 +96,7 @@ class Methods:
     release_hold = Method(holds.release_hold)
     extend_hold = Method(holds.extend_hold)
     top_up_credit = Method(credit.top_up_credit)
+    reverse_top_up = Method(credit.reverse_top_up)
     list_top_ups = Method(credit.list_top_ups)
     get_credit = Method(credit.get_credit)
     list_accounts = Method(ledger.list_accounts)

@@ -348,8 +348,16 @@ class HoldAnswers(TypedDict):
     data: list[HoldAnswer]
 
 
+class CreditReversal(TypedDict):
+    """That ``principal`` took a top-up back, whole."""
+
+    principal: str
+    reason: str
+    created_at: str
+
+
 class CreditTopUp(TypedDict):
-    """Credit that a customer was given by ``principal``: ``granted``, or ``prepaid`` in cash."""
+    """Credit that a customer was given by ``principal``: ``granted``, or ``prepaid`` in cash. It may be reversed."""
 
     object: Literal["credit_top_up"]
     id: str
@@ -362,6 +370,7 @@ class CreditTopUp(TypedDict):
     reference: str | None
     reason: str | None
     created_at: str
+    reversal: CreditReversal | None
 
 
 class CreditBalance(TypedDict):

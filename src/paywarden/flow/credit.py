@@ -1,7 +1,11 @@
-"""Credit: what customers are given to use through the billing gate. Finance gives it; no agent funds its own gate."""
+"""Credit: what customers are given to use through the billing gate.
+
+Finance gives it, and takes back what was given by mistake; no agent funds its own gate.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from typing import Any
 from uuid import UUID
 
 from paywarden.audit import events
@@ -11,8 +15,15 @@ from paywarden.db.transaction import retrying, transaction
 from paywarden.flow.desk import DEFAULT_ACCOUNT, Actor, Connection, Desk
 from paywarden.identity import principals
 from paywarden.kit import ids
-from paywarden.kit.errors import ForbiddenError, IdempotencyInProgressError, InvalidFieldError, NotFoundError
-from paywarden.kit.money import Money, currency_of
+from paywarden.kit.errors import (
+    ForbiddenError,
+    IdempotencyInProgressError,
+    InsufficientFundsError,
+    InvalidFieldError,
+    NotFoundError,
+    StateConflictError,
+)
+from paywarden.kit.money import Money, asset, currency_of, display
 from paywarden.kit.text import clean_id, clean_text
 from paywarden.ledger import chart, door
 from paywarden.ledger.chart import AccountRef
@@ -48,7 +59,7 @@ class Balance:
 
 @dataclass(frozen=True, slots=True)
 class ToppedUp:
-    """The top-up, and whether it is the answer to an earlier request with the same key."""
+    """The top-up as it stands, and whether it is the answer to an earlier request with the same key."""
 
     top_up: TopUp
     replayed: bool
@@ -106,7 +117,8 @@ async def _earlier(connection: Connection, actor: Actor, request: IdempotentRequ
 async def _make(connection: Connection, actor: Actor, top_up_id: UUID, new: NewTopUp) -> TopUp:
     await principals.ensure_customer(connection, new.customer_id)
     made = await top_ups.insert(connection, top_up_id, actor.principal.id, new)
-    booking = Book(f"top_up:{made.public_id}", "top_up", [_movement(new)], fact=True)
+    source, account = _accounts(new)
+    booking = Book(_operation(made), "top_up", [Movement(source, account, new.amount_minor)], fact=True)
     (outcome,) = await door.write(connection, [booking])
     if outcome.result != "ok":
         raise RuntimeError(f"the ledger answered {outcome.result} to a top-up")
@@ -121,9 +133,79 @@ async def _make(connection: Connection, actor: Actor, top_up_id: UUID, new: NewT
     return made
 
 
-def _movement(new: NewTopUp) -> Movement:
-    source = _SOURCES[new.funding](new.currency)
-    return Movement(source, _ACCOUNTS[new.funding](new.customer_id, new.currency), new.amount_minor)
+def _operation(made: TopUp) -> str:
+    return f"top_up:{made.public_id}"
+
+
+def _accounts(given: NewTopUp | TopUp) -> tuple[AccountRef, AccountRef]:
+    """Where the credit comes from, and whose it is."""
+    return _SOURCES[given.funding](given.currency), _ACCOUNTS[given.funding](given.customer_id, given.currency)
+
+
+async def reverse(desk: Desk, actor: Actor, top_up_id: UUID, reason: str, request: IdempotentRequest) -> ToppedUp:
+    """Take a wrong top-up back: whole, once, and only while the customer has as much left that is not held.
+
+    Raises InvalidFieldError, ForbiddenError (needs the role settle or administer), NotFoundError,
+    IdempotencyKeyReusedError, StateConflictError (it was taken back already), InsufficientFundsError, OverloadedError.
+    """
+    _require_finance(actor)
+    clean_text(reason, "reason")
+
+    async def once() -> ToppedUp:
+        async with transaction(desk.pool, actor.tenant_id) as connection:
+            made = await top_ups.find(connection, top_up_id)
+            if made is None:
+                raise NotFoundError("There is no such top-up.")
+            if not await idempotency.register_top_up(connection, actor.principal.id, request, made.id):
+                return ToppedUp(await _earlier(connection, actor, request), replayed=True)
+            return ToppedUp(await _take_back(connection, actor, made, reason), replayed=False)
+
+    return await retrying(once)
+
+
+async def _take_back(connection: Connection, actor: Actor, made: TopUp, reason: str) -> TopUp:
+    if not await top_ups.take_back(connection, made.id, actor.principal.id, reason):
+        raise StateConflictError("The top-up was reversed already; the list of top-ups says by whom and why.")
+    source, account = _accounts(made)
+    booking = Book(_operation(made), "reversal", [Movement(account, source, made.amount_minor)], fact=False)
+    (outcome,) = await door.write(connection, [booking])
+    if outcome.result == "insufficient":
+        raise await _not_enough_left(connection, made)
+    if outcome.result != "ok":
+        raise RuntimeError(f"the ledger answered {outcome.result} to a reversal")
+    await events.record(
+        connection,
+        "credit.top_up_reversed",
+        ("credit_top_up", made.id),
+        principal_id=actor.principal.id,
+        request_id=actor.request_id,
+        data={"customer_id": made.customer_id, "amount_minor": made.amount_minor, "currency": made.currency,
+              "funding": made.funding, "reason": reason},
+    )  # fmt: skip
+    undone = await top_ups.find(connection, made.id)
+    assert undone is not None  # noqa: S101  found above, and nothing deletes it
+    return undone
+
+
+async def _not_enough_left(connection: Connection, made: TopUp) -> InsufficientFundsError:
+    """What to say when the ledger refuses, under whose locks the balance is read."""
+    _, account = _accounts(made)
+    rows = await door.accounts_of(connection, [(account.book, account.code)])
+    (left,) = [_balance(made.funding, row) for row in rows if row["asset"] == asset(made.currency)]
+    available, balance, held = (
+        display(amount_minor, left.currency)
+        for amount_minor in (left.available_minor, left.balance_minor, left.held_minor)
+    )
+    blocked = " The account is blocked: look first why it went below zero." if left.blocked else ""
+    return InsufficientFundsError(
+        f"Nothing was taken back: the top-up was {made.display}, and the customer has {available} of {left.funding}"
+        f" credit available ({balance} less {held} held).{blocked}",
+        available_minor=left.available_minor,
+    )
+
+
+def _balance(funding: Funding, row: Mapping[str, Any]) -> Balance:
+    return Balance(funding, currency_of(row["asset"]), row["balance"], row["held"], row["blocked"])
 
 
 async def show(desk: Desk, actor: Actor, customer_id: str) -> list[Balance]:
@@ -139,10 +221,7 @@ async def show(desk: Desk, actor: Actor, customer_id: str) -> list[Balance]:
         if not await principals.customer_exists(connection, customer_id):
             raise NotFoundError("There is no such customer.")
         rows = await door.accounts_of(connection, list(names))
-    return [
-        Balance(names[row["book"], row["code"]], currency_of(row["asset"]), row["balance"], row["held"], row["blocked"])
-        for row in rows
-    ]
+    return [_balance(names[row["book"], row["code"]], row) for row in rows]
 
 
 async def page(

@@ -1,10 +1,10 @@
 """The words of the rooms that doors use to speak to flow: doors import them from here and never reach into a room."""
 
-from paywarden.billing.top_ups import Funding, NewTopUp, TopUp
+from paywarden.billing.top_ups import Funding, NewTopUp, Reversal, TopUp
 from paywarden.decisions.adviser import Effort
 from paywarden.decisions.store import StoredDecision
 from paywarden.flow.ask import MAX_RESERVATION_SECONDS, Ask, Asked
-from paywarden.flow.credit import Balance
+from paywarden.flow.credit import Balance, ToppedUp
 from paywarden.flow.decision import DecisionView
 from paywarden.flow.desk import Actor, Desk
 from paywarden.flow.embedding import EmbedderState
@@ -65,10 +65,12 @@ __all__ = [
     "Payment",
     "Principal",
     "Replay",
+    "Reversal",
     "Review",
     "StoredDecision",
     "Story",
     "TopUp",
+    "ToppedUp",
     "Word",
     "checked_vector",
 ]

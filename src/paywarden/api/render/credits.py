@@ -1,17 +1,26 @@
 """What customers were given to use, and what is left of it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
+from uuid import UUID
 
 from typing_extensions import TypedDict
 
-from paywarden.flow.words import Balance, Funding, TopUp
+from paywarden.flow.words import Balance, Funding, Reversal, TopUp
 from paywarden.kit.clock import rfc3339
 from paywarden.kit.money import display
 
 
+class ReversalObject(TypedDict):
+    """That ``principal`` took a top-up back, whole."""
+
+    principal: str
+    reason: str
+    created_at: str
+
+
 class TopUpObject(TypedDict):
-    """Credit that a customer was given by ``principal``."""
+    """Credit that a customer was given by ``principal``; ``reversal`` is null while it stands."""
 
     object: Literal["credit_top_up"]
     id: str
@@ -24,6 +33,7 @@ class TopUpObject(TypedDict):
     reference: str | None
     reason: str | None
     created_at: str
+    reversal: ReversalObject | None
 
 
 class BalanceObject(TypedDict):
@@ -46,12 +56,12 @@ class CreditObject(TypedDict):
     balances: list[BalanceObject]
 
 
-def top_up_object(made: TopUp, principal: str) -> TopUpObject:
-    """A top-up; ``principal`` is the public id of who made it."""
+def top_up_object(made: TopUp, principals: Mapping[UUID, str]) -> TopUpObject:
+    """A top-up; ``principals`` has the public ids of the tenant's."""
     return {
         "object": "credit_top_up",
         "id": made.public_id,
-        "principal": principal,
+        "principal": principals[made.principal_id],
         "customer": made.customer_id,
         "funding": made.funding,
         "amount_minor": made.amount_minor,
@@ -60,6 +70,15 @@ def top_up_object(made: TopUp, principal: str) -> TopUpObject:
         "reference": made.reference,
         "reason": made.reason,
         "created_at": rfc3339(made.created_at),
+        "reversal": None if made.reversal is None else _reversal_object(made.reversal, principals),
+    }
+
+
+def _reversal_object(reversal: Reversal, principals: Mapping[UUID, str]) -> ReversalObject:
+    return {
+        "principal": principals[reversal.principal_id],
+        "reason": reversal.reason,
+        "created_at": rfc3339(reversal.created_at),
     }
 
 

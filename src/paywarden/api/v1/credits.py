@@ -1,6 +1,8 @@
 """``/v1/credits``: what customers were given to use through the billing gate."""
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
+from uuid import UUID
 
 from fastapi import APIRouter, Query, Request
 from starlette.responses import JSONResponse
@@ -14,7 +16,7 @@ from paywarden.api.render.credits import CreditObject, TopUpObject, credit_objec
 from paywarden.api.requests import KeyRoute
 from paywarden.api.v1.principals import public_ids
 from paywarden.flow import credit
-from paywarden.flow.words import NewTopUp
+from paywarden.flow.words import NewTopUp, ToppedUp
 from paywarden.kit import ids
 
 router = APIRouter(route_class=KeyRoute, tags=["credits"], prefix="/v1/credits")
@@ -61,11 +63,40 @@ async def top_up(
     request: Request, desk: TheDesk, actor: TheActor, body: NewTopUpBody, key: RequiredKey
 ) -> JSONResponse:
     """For the roles `settle` and `administer`. The same key tops up once; the customer is made at first use."""
-    stored = await keyed(request, key)
-    assert stored is not None  # noqa: S101  the key is required
-    done = await credit.top_up(desk, actor, body.new(), stored)
+    done = await credit.top_up(desk, actor, body.new(), await keyed(request, key))
+    return await _answer(desk, actor, done, 201)
+
+
+async def _answer(desk: TheDesk, actor: TheActor, done: ToppedUp, status: int) -> JSONResponse:
     headers = {REPLAYED: "true"} if done.replayed else None
-    return JSONResponse(top_up_object(done.top_up, actor.principal.public_id), 201, headers=headers)
+    return JSONResponse(top_up_object(done.top_up, await public_ids(desk, actor)), status, headers=headers)
+
+
+class ReversalBody(Body):
+    """Why the top-up is taken back, for the people who read the books."""
+
+    model_config = example({"reason": "Meant for cust_24."})
+    reason: Text
+
+
+@router.post(
+    "/top-ups/{top_up_id}/reverse",
+    operation_id="reverseTopUp",
+    summary="Take a wrong top-up back",
+    response_model=TopUpObject,
+    responses=documented.HOLD,
+)
+async def reverse(
+    request: Request, desk: TheDesk, actor: TheActor, top_up_id: str, body: ReversalBody, key: RequiredKey
+) -> JSONResponse:
+    """For the roles `settle` and `administer`: whole and once, from what the customer has left that is not held.
+
+    When that is less, the answer is `403 insufficient` with `available_minor`, and nothing changes. A top-up that was
+    reversed already is `409`.
+    """
+    found = ids.parse("top", top_up_id, "top_up_id")
+    done = await credit.reverse(desk, actor, found, body.reason, await keyed(request, key))
+    return await _answer(desk, actor, done, 200)
 
 
 @router.get(
@@ -82,11 +113,11 @@ async def list_top_ups(
     limit: Annotated[PageSize, Query()] = 20,
     cursor: Annotated[str | None, Query(max_length=100)] = None,
 ) -> JSONResponse:
-    """How much credit was given to whom, by whom, and where the cash can be looked up."""
+    """How much credit was given to whom, by whom, where the cash can be looked up, and what was taken back."""
     after = None if cursor is None else ids.parse("top", cursor, "cursor")
     found = await credit.page(desk, actor, limit=limit + 1, after=after, customer_id=customer)
-    principals = await public_ids(desk, actor) if found else {}
-    shown = first_of([top_up_object(each, principals[each.principal_id]) for each in found], limit)
+    principals: Mapping[UUID, str] = await public_ids(desk, actor) if found else {}
+    shown = first_of([top_up_object(each, principals) for each in found], limit)
     if shown["has_more"]:
         shown["next_cursor"] = shown["data"][-1]["id"]
     return JSONResponse(shown)

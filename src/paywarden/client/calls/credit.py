@@ -38,10 +38,21 @@ def top_up_credit(
     )
 
 
+def reverse_top_up(
+    top_up: str, *, reason: str, idempotency_key: str | None = None
+) -> Conversation[objects.CreditTopUp]:
+    """Take a wrong top-up back, whole and once, from what the customer has left that is not held.
+
+    For the roles ``settle`` and ``administer``. Less than that is ``insufficient`` (403) with ``available_minor``.
+    """
+    path = f"/v1/credits/top-ups/{quote(checked_id('top_up', top_up), safe='')}/reverse"
+    return converse(pay(path, idempotency_key, reason=reason))
+
+
 def list_top_ups(
     *, customer: str | None = None, limit: int = 20, cursor: str | None = None
 ) -> Conversation[Page[objects.CreditTopUp]]:
-    """Top-ups of credit, newest first; ``principal`` is who made them."""
+    """Top-ups of credit, newest first; ``principal`` is who made them, ``reversal`` whether they were taken back."""
     return converse(get("/v1/credits/top-ups", customer=customer, limit=limit, cursor=cursor))
 
 

@@ -73,9 +73,25 @@ create table paywarden.credit_top_ups (
     -- Cash can be looked up where it arrived.
     check (funding = 'granted' or reference is not null)
 );
+create index credit_top_ups_by_customer on paywarden.credit_top_ups (tenant_id, customer_id, id);
 call paywarden.wall('paywarden.credit_top_ups');
 call paywarden.open_to_system('paywarden.credit_top_ups');
 call paywarden.make_insert_only('paywarden.credit_top_ups');
+
+-- A top-up that was taken back, whole; the key allows it once. Who did it, and why.
+create table paywarden.credit_reversals (
+    tenant_id uuid not null,
+    top_up_id uuid not null,
+    principal_id uuid not null,
+    reason text not null check (length(reason) between 1 and 20000),
+    created_at timestamptz not null default paywarden.clock(),
+    primary key (tenant_id, top_up_id),
+    foreign key (tenant_id, top_up_id) references paywarden.credit_top_ups (tenant_id, id),
+    foreign key (tenant_id, principal_id) references paywarden.principals (tenant_id, id)
+);
+call paywarden.wall('paywarden.credit_reversals');
+call paywarden.open_to_system('paywarden.credit_reversals');
+call paywarden.make_insert_only('paywarden.credit_reversals');
 
 -- One effect for one key of a principal.
 create table paywarden.idempotency_keys (
@@ -83,7 +99,7 @@ create table paywarden.idempotency_keys (
     principal_id uuid not null,
     key text not null check (length(key) between 1 and 255),
     fingerprint bytea not null check (length(fingerprint) = 32),
-    -- What the request made or changed: a payment, a gate's hold, or a top-up of credit.
+    -- What the request made or changed: a payment, a gate's hold, or a top-up of credit (also one that it takes back).
     payment_id uuid,
     hold_id uuid,
     top_up_id uuid,

@@ -2,6 +2,7 @@
 
 import pytest
 
+from paywarden.flow import credit
 from tests.doors.door import Door
 
 CASH = {
@@ -135,3 +136,15 @@ async def test_a_reversal_needs_a_reason_and_a_key(
         made = (await admin.pay("/v1/credits/top-ups", **CASH)).json()["id"]
         refused = await admin.post(f"/v1/credits/top-ups/{made}/reverse", body, key=key)
         assert (refused.status_code, refused.json().get("param")) == told
+
+
+async def test_more_credit_than_can_be_counted_is_a_refusal_that_names_the_field(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(credit, "MAX_GIVEN_MINOR", 99_999)
+    async with door.caller(await door.admin_key()) as admin:
+        assert (await admin.pay("/v1/credits/top-ups", **CASH)).status_code == 201
+        refused = await admin.pay("/v1/credits/top-ups", **CASH)
+        assert (refused.status_code, refused.json()["param"]) == (400, "amount_minor")
+        assert "may come to $999.99, and $500.00 was given before" in refused.json()["detail"]
+        assert len((await admin.get("/v1/credits/top-ups")).json()["data"]) == 1

@@ -19,6 +19,9 @@ from paywarden.kit.errors import (
     NotFoundError,
     StateConflictError,
 )
+from paywarden.kit.money import MAX_AMOUNT_MINOR
+from paywarden.ledger import chart
+from paywarden.ledger.intents import Book, Movement
 from paywarden.payments.idempotency import IdempotentRequest
 from tests.flow import gates
 from tests.flow.stage import Stage
@@ -254,3 +257,36 @@ async def test_a_top_up_of_another_tenant_is_unknown(world: World) -> None:
     stranger = await world.other_tenant()
     with pytest.raises(NotFoundError, match="no such top-up"):
         await undo(world.stage, made, actor=stranger)
+
+
+async def fill(stage: Stage, times: int) -> None:
+    """So many of the largest top-ups are granted already, each to a customer of its own."""
+    source = chart.credit_source("usd")
+    given = [Movement(source, chart.granted_credit(f"c{n}", "usd"), MAX_AMOUNT_MINOR) for n in range(times)]
+    tenant_id = stage.admin.tenant_id
+    await gates.write(stage.desk, tenant_id, *(Book(f"test:{n}", "t", [each], True) for n, each in enumerate(given)))
+
+
+async def test_credit_never_grows_beyond_what_balances_can_count(stage: Stage) -> None:
+    await fill(stage, credit.MAX_GIVEN_MINOR // MAX_AMOUNT_MINOR - 1)
+    last = await give(stage, replace(GIFT, amount_minor=MAX_AMOUNT_MINOR), "k1")
+    with pytest.raises(InvalidFieldError, match=r"\$10,000,000,000,000,000\.00, and .* was given before") as refused:
+        await give(stage, replace(GIFT, customer_id="cust_2", amount_minor=1), "k2")
+    assert refused.value.param == "amount_minor"
+    assert await credit.page(stage.desk, stage.admin, limit=3) == [last.top_up]
+    with pytest.raises(NotFoundError):
+        await credit.show(stage.desk, stage.admin, "cust_2")
+    # Other kinds and currencies count for themselves, and what is taken back makes room for the same request.
+    await give(stage, CASH, "k3")
+    await give(stage, replace(GIFT, currency="eur"), "k4")
+    await undo(stage, last)
+    assert not (await give(stage, replace(GIFT, customer_id="cust_2", amount_minor=1), "k2")).replayed
+    assert await stage.broken_invariants() == {}
+
+
+async def test_of_ten_at_once_as_many_are_given_as_fit(stage: Stage) -> None:
+    await fill(stage, credit.MAX_GIVEN_MINOR // MAX_AMOUNT_MINOR - 3)
+    largest = replace(GIFT, amount_minor=MAX_AMOUNT_MINOR)
+    done = await asyncio.gather(*(give(stage, largest, f"k{n}") for n in range(10)), return_exceptions=True)
+    assert sorted(type(each).__name__ for each in done) == ["InvalidFieldError"] * 7 + ["ToppedUp"] * 3
+    assert (await balances(stage))["credit_source"] == credit.MAX_GIVEN_MINOR

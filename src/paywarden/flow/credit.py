@@ -31,6 +31,9 @@ from paywarden.ledger.intents import Book, Movement
 from paywarden.payments import idempotency
 from paywarden.payments.idempotency import IdempotentRequest
 
+MAX_GIVEN_MINOR = 10**18
+"""What all credit of one kind in one currency may come to. A balance counts nine times as much: what providers prove
+about the same accounts later always fits."""
 _ACCOUNTS: Mapping[Funding, Callable[[str, str], AccountRef]] = {
     "granted": chart.granted_credit,
     "prepaid": chart.customer_credit,
@@ -122,6 +125,7 @@ async def _make(connection: Connection, actor: Actor, top_up_id: UUID, new: NewT
     (outcome,) = await door.write(connection, [booking])
     if outcome.result != "ok":
         raise RuntimeError(f"the ledger answered {outcome.result} to a top-up")
+    await _require_room(connection, new, source)
     await events.record(
         connection,
         "credit.topped_up",
@@ -131,6 +135,19 @@ async def _make(connection: Connection, actor: Actor, top_up_id: UUID, new: NewT
         data=asdict(new),
     )
     return made
+
+
+async def _require_room(connection: Connection, new: NewTopUp, source: AccountRef) -> None:
+    """What was just booked still fits; asked afterwards, because then nobody else can book on the source."""
+    rows = await door.accounts_of(connection, [(source.book, source.code)])
+    (given_minor,) = [row["balance"] for row in rows if row["asset"] == source.asset]
+    if given_minor > MAX_GIVEN_MINOR:
+        most, before = (display(each, new.currency) for each in (MAX_GIVEN_MINOR, given_minor - new.amount_minor))
+        raise InvalidFieldError(
+            "amount_minor",
+            f"is more than fits: all {new.funding} credit in {new.currency} together may come to {most},"
+            f" and {before} was given before; nothing was given now",
+        )
 
 
 def _operation(made: TopUp) -> str:

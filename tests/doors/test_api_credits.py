@@ -3,7 +3,7 @@
 import pytest
 
 from paywarden.flow import credit
-from tests.doors.door import Door
+from tests.doors.door import Door, absent_id
 
 CASH = {
     "customer": "cust_42", "amount_minor": 50_000, "currency": "usd", "funding": "prepaid",
@@ -135,6 +135,9 @@ async def test_a_reversal_needs_a_reason_and_a_key(
     async with door.caller(await door.admin_key()) as admin:
         made = (await admin.pay("/v1/credits/top-ups", **CASH)).json()["id"]
         refused = await admin.post(f"/v1/credits/top-ups/{made}/reverse", body, key=key)
+        for absent in (absent_id("top"), "top_1", made.replace("top_", "hold_")):
+            nothing = await admin.post(f"/v1/credits/top-ups/{absent}/reverse", WHY, key="u")
+            assert (nothing.status_code, nothing.json()["detail"]) == (404, "There is no such top-up.")
         assert (refused.status_code, refused.json().get("param")) == told
 
 

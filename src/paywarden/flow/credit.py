@@ -31,6 +31,7 @@ from paywarden.ledger.intents import Book, Movement
 from paywarden.payments import idempotency
 from paywarden.payments.idempotency import IdempotentRequest
 
+ABSENT = "There is no such top-up."
 MAX_GIVEN_MINOR = 10**18
 """What all credit of one kind in one currency may come to. A balance counts nine times as much: what providers prove
 about the same accounts later always fits."""
@@ -172,7 +173,7 @@ async def reverse(desk: Desk, actor: Actor, top_up_id: UUID, reason: str, reques
         async with transaction(desk.pool, actor.tenant_id) as connection:
             made = await top_ups.find(connection, top_up_id)
             if made is None:
-                raise NotFoundError("There is no such top-up.")
+                raise NotFoundError(ABSENT)
             if not await idempotency.register_top_up(connection, actor.principal.id, request, made.id):
                 return ToppedUp(await _earlier(connection, actor, request), replayed=True)
             return ToppedUp(await _take_back(connection, actor, made, reason), replayed=False)

@@ -9,7 +9,7 @@ from starlette.responses import JSONResponse
 
 from paywarden.api import documented
 from paywarden.api.access import TheActor, TheDesk
-from paywarden.api.fields import AmountMinor, Body, Currency, Identifier, PageSize, Text, example
+from paywarden.api.fields import AmountMinor, Body, Currency, Identifier, PageSize, Text, example, path_id
 from paywarden.api.idempotency import REPLAYED, RequiredKey, keyed
 from paywarden.api.pages import Page, first_of
 from paywarden.api.render.credits import CreditObject, TopUpObject, credit_object, top_up_object
@@ -94,7 +94,7 @@ async def reverse(
     When that is less, the answer is `403 insufficient` with `available_minor`, and nothing changes. A top-up that was
     reversed already is `409`.
     """
-    found = ids.parse("top", top_up_id, "top_up_id")
+    found = path_id("top", top_up_id, credit.ABSENT)
     done = await credit.reverse(desk, actor, found, body.reason, await keyed(request, key))
     return await _answer(desk, actor, done, 200)
 

@@ -21,6 +21,7 @@ from tests.database.test_named_sql import as_prepared
 PAYMENTS = 20_000
 SOME_ID, CUSTOMER = uuid4(), "cust-77"
 PAGE = {"after_transaction": NEWEST[0], "after_id": NEWEST[1], "limit": 21}
+CREDIT = {"books": ["money", "credit"], "codes": [f"customer_credit/{CUSTOMER}", f"credit/{CUSTOMER}"]}
 PROVIDER_NAMES = {
     "providers": ["rest"], "accounts": ["default"], "kinds": ["charge"], "provider_ids": ["name"],
 }  # fmt: skip
@@ -64,6 +65,8 @@ MORE_ROWS = """
     select tenant_id, uuidv7(), 5, principal_id, 'usd', customer_id, now() + interval '1 hour',
         case when status = 'succeeded' then 'posted' else 'pending' end, case when status = 'succeeded' then now() end
     from paywarden.payments;
+    insert into paywarden.accounts (tenant_id, id, book, asset, code, normal)
+    select tenant_id, uuidv7(), 'money', 'USD/2', 'customer_credit/' || id, 'credit' from paywarden.payments;
     insert into paywarden.credit_top_ups (tenant_id, id, principal_id, customer_id, funding, amount_minor, currency)
     select tenant_id, uuidv7(), principal_id, customer_id, 'granted', 5, 'usd' from paywarden.payments;
     insert into paywarden.credit_reversals (tenant_id, top_up_id, principal_id, reason)
@@ -102,6 +105,11 @@ LOOKUPS = [
     Lookup("webhooks.claim_events", "webhook_inbox_pkey", {"ids": [SOME_ID]}),
     Lookup("webhooks.events_of_payment", "webhook_inbox_by_payment", {"payment_id": SOME_ID}),
     Lookup("ledger.list_transfers", "transfers_in_order", PAGE),
+    Lookup("ledger.list_transfers_of_payment", "transfers_by_payment", PAGE | {"payment_id": SOME_ID}),
+    Lookup("ledger.list_transfers_of_accounts", "transfers_by_debit", PAGE | CREDIT),
+    Lookup("ledger.list_transfers_of_accounts", "transfers_by_credit", PAGE | CREDIT),
+    Lookup("ledger.list_transfers_of_accounts", "accounts_tenant_id_code_book_asset_key", PAGE | CREDIT),
+    Lookup("ledger.accounts_of_codes", "accounts_tenant_id_code_book_asset_key", CREDIT),
     Lookup("ledger.transfers_of_payment", "transfers_by_payment", {"payment_id": SOME_ID}),
     Lookup("ledger.holds_of_payment", "holds_by_payment", {"payment_id": SOME_ID}),
     Lookup("billing.list_top_ups", "credit_top_ups_pkey", {"after_id": NEWEST[1], "limit": 21}),

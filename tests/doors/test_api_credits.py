@@ -107,6 +107,35 @@ async def test_a_wrong_top_up_is_reversed_once_and_shown_as_such(door: Door) -> 
         assert left["balance_minor"] == 0
 
 
+async def test_the_transfers_on_a_customers_credit(door: Door) -> None:
+    async with door.caller(await door.admin_key()) as admin:
+        for customer in ("cust_42", "cust_4"):
+            made = (await admin.pay("/v1/credits/top-ups", **{**CASH, "customer": customer})).json()["id"]
+            await admin.pay("/v1/credits/top-ups", **{**CASH, "customer": customer, "currency": "eur"})
+            await admin.pay("/v1/credits/top-ups", **{**CASH, "customer": customer, "funding": "granted"})
+            assert (await admin.post(f"/v1/credits/top-ups/{made}/reverse", WHY, key=f"undo-{customer}")).is_success
+        found: list[dict[str, str]] = []
+        cursor = None
+        while len(found) < 9:
+            query = {"customer": "cust_42", "limit": 1} | ({"cursor": cursor} if cursor else {})
+            page = (await admin.get("/v1/ledger/transfers", **query)).json()
+            found += page["data"]
+            cursor = page["next_cursor"]
+            if cursor is None:
+                break
+        told = [(each["debit"], each["credit"], each["asset"]) for each in found]
+        assert told == [
+            ("customer_credit/cust_42", "bank/default", "USD/2"),
+            ("credit_source", "credit/cust_42", "USD/2"),
+            ("bank/default", "customer_credit/cust_42", "EUR/2"),
+            ("bank/default", "customer_credit/cust_42", "USD/2"),
+        ]
+        assert (await admin.get("/v1/ledger/transfers", customer="cust_42")).json()["data"] == found
+        assert (await admin.get("/v1/ledger/transfers", customer="nobody")).json()["data"] == []
+        async with door.caller(await door.tenant("acme")) as stranger:
+            assert (await stranger.get("/v1/ledger/transfers", customer="cust_42")).json()["data"] == []
+
+
 async def test_more_than_is_left_is_not_taken_back_and_the_answer_names_what_is(door: Door) -> None:
     async with door.caller(await door.admin_key()) as admin:
         bot = (await admin.post("/v1/agents", {"name": "bot", "roles": ["initiate"]})).json()["id"]

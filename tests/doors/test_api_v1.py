@@ -275,6 +275,20 @@ class TestStory:
         every = [*first["data"], *rest["data"]]
         assert len({transfer["id"] for transfer in every}) == len(every) == 3
 
+    async def test_the_transfers_of_one_payment(self, door: Door, admin: Caller) -> None:
+        first, second = (await paid_charge(door, admin))["id"], (await paid_charge(door, admin))["id"]
+        for payment in (first, second):
+            page = (await admin.get("/v1/ledger/transfers", payment=payment, limit=1)).json()
+            rest = (await admin.get("/v1/ledger/transfers", payment=payment, cursor=page["next_cursor"])).json()
+            every = [*page["data"], *rest["data"]]
+            assert {transfer["payment"] for transfer in every} == {payment}
+            assert {transfer["book"] for transfer in every} == {"authority", "money"}
+            assert len({transfer["id"] for transfer in every}) == len(every) == 2
+        assert (await admin.get("/v1/ledger/transfers", payment=absent_id("pay"))).json()["data"] == []
+        for query, param in (({"payment": "pay_1"}, "payment"), ({"payment": first, "customer": "c"}, "customer")):
+            refused = await admin.get("/v1/ledger/transfers", **query)
+            assert (refused.status_code, refused.json()["param"]) == (400, param)
+
     async def test_reconciliation_compares_with_the_provider(self, door: Door, admin: Caller) -> None:
         await paid_charge(door, admin)
         forged = (await admin.charge(700)).json()

@@ -81,6 +81,15 @@ def test_a_wrong_top_up_is_reversed_with_a_reason_and_shown_as_such() -> None:
         assert all(part in shown for part in ("2026-11-21 08:05:00", "per_01h455vb4pex5vsknk084sn03q", "misdirected"))
 
 
+def test_transfers_are_listed_of_one_payment_or_on_one_customers_credit() -> None:
+    with scripted(*[Say(200, {"object": "list", "data": [], "has_more": False})] * 2) as service:
+        assert _run(service, "ledger", "transfers", "--payment", "pay_1").exit_code == 0
+        assert _run(service, "ledger", "transfers", "--customer", "cust_1", "--limit", "5").exit_code == 0
+    assert [asked.path for asked in service.asked] == [
+        "/v1/ledger/transfers?payment=pay_1&limit=20", "/v1/ledger/transfers?customer=cust_1&limit=5",
+    ]  # fmt: skip
+
+
 def test_a_reversal_without_a_reason_never_leaves() -> None:
     with scripted() as service:
         done = _run(service, "credit", "reverse", TOP_UP["id"])

@@ -37,6 +37,8 @@ def accounts(session: "Session") -> None:
 @command(app, "transfers")
 def transfers(
     session: "Session",
+    payment: Annotated[str | None, typer.Option("--payment", help="Only of this payment: pay_...")] = None,
+    customer: Annotated[str | None, typer.Option("--customer", help="Only on this customer's credit.")] = None,
     limit: Annotated[int, typer.Option("--limit", min=1, max=100, help="How many.")] = 20,
     cursor: Annotated[str | None, typer.Option("--cursor", help="Go on where the last list ended.")] = None,
 ) -> None:
@@ -52,7 +54,7 @@ def transfers(
         "payment or hold": lambda row: row.get("payment") or row.get("hold"),
         "late": lambda row: "late" if row.get("late") else None,
     }
-    page = session.desk.list_transfers(limit=limit, cursor=cursor)
+    page = session.desk.list_transfers(payment=payment, customer=customer, limit=limit, cursor=cursor)
     session.show(page, lambda found: listed(found, columns))
 
 

@@ -11,8 +11,8 @@ from paywarden.decisions.store import StoredDecision
 from paywarden.flow import ask
 from paywarden.flow.ask import Ask
 from paywarden.flow.desk import Actor, Desk
-from paywarden.kit.errors import NotFoundError
-from paywarden.ledger import door
+from paywarden.kit.errors import InvalidFieldError, NotFoundError
+from paywarden.ledger import chart, door
 from paywarden.payments import operations, rows
 from paywarden.payments.rows import Payment
 from paywarden.reconciliation import attestations, discrepancies
@@ -99,11 +99,23 @@ async def accounts(desk: Desk, actor: Actor) -> list[dict[str, Any]]:
 
 
 async def transfers(
-    desk: Desk, actor: Actor, *, limit: int, after: tuple[str, UUID] | None = None
+    desk: Desk,
+    actor: Actor,
+    *,
+    limit: int,
+    after: tuple[str, UUID] | None = None,
+    payment_id: UUID | None = None,
+    customer_id: str | None = None,
 ) -> list[dict[str, Any]]:
-    """Committed transfers, newest first, after a cursor of (transaction, id)."""
+    """Committed transfers, newest first, after a cursor of (transaction, id).
+
+    All of them, those of one payment, or those on the credit of one customer. Raises InvalidFieldError.
+    """
+    if payment_id is not None and customer_id is not None:
+        raise InvalidFieldError("customer", "cannot be asked for together with 'payment': a payment moves no credit")
+    accounts = None if customer_id is None else chart.accounts_of_customer(customer_id)
     async with transaction(desk.pool, actor.tenant_id) as connection:
-        return await door.transfers(connection, after=after, limit=limit)
+        return await door.transfers(connection, after=after, limit=limit, payment_id=payment_id, accounts=accounts)
 
 
 async def trial_balance(desk: Desk, actor: Actor) -> list[dict[str, Any]]:

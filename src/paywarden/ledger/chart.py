@@ -80,6 +80,13 @@ def granted_credit(customer_id: str, currency: str) -> AccountRef:
     return AccountRef("credit", money.asset(currency), f"credit/{customer_id}", "credit", 0)
 
 
+def accounts_of_customer(customer_id: str) -> list[tuple[Book, str]]:
+    """By (book, code) what a customer may use, prepaid and granted, in whatever currency."""
+    # An account's code is the same in every currency.
+    accounts = (customer_credit(customer_id, "usd"), granted_credit(customer_id, "usd"))
+    return [(account.book, account.code) for account in accounts]
+
+
 def credit_spent(customer_id: str, currency: str) -> AccountRef:
     """What a customer has used of what was granted."""
     return AccountRef("credit", money.asset(currency), f"credit_spent/{customer_id}", "credit")

@@ -114,11 +114,27 @@ async def transfers_of_payment(connection: Connection, payment_id: UUID) -> list
     return await (await connection.execute(SQL.transfers_of_payment, {"payment_id": payment_id})).fetchall()
 
 
-async def transfers(connection: Connection, *, after: tuple[str, UUID] | None, limit: int) -> list[dict[str, Any]]:
-    """Committed transfers, newest first, below a cursor of (transaction, id)."""
+async def transfers(
+    connection: Connection,
+    *,
+    after: tuple[str, UUID] | None,
+    limit: int,
+    payment_id: UUID | None = None,
+    accounts: Sequence[tuple[str, str]] | None = None,
+) -> list[dict[str, Any]]:
+    """Committed transfers, newest first, below a cursor of (transaction, id).
+
+    All of them, those of one payment, or those that touch one of the ``accounts`` by (book, code).
+    """
     transaction_id, transfer_id = after or NEWEST
-    values = {"after_transaction": transaction_id, "after_id": transfer_id, "limit": limit}
-    return await (await connection.execute(SQL.list_transfers, values)).fetchall()
+    values: dict[str, Any] = {"after_transaction": transaction_id, "after_id": transfer_id, "limit": limit}
+    statement = SQL.list_transfers
+    if payment_id is not None:
+        statement, values["payment_id"] = SQL.list_transfers_of_payment, payment_id
+    elif accounts is not None:
+        statement = SQL.list_transfers_of_accounts
+        values |= {"books": [book for book, _ in accounts], "codes": [code for _, code in accounts]}
+    return await (await connection.execute(statement, values)).fetchall()
 
 
 async def holds_of_payment(connection: Connection, payment_id: UUID) -> list[dict[str, Any]]:

@@ -42,6 +42,51 @@ where transfer.tenant_id = (select paywarden.tenant())
 order by transfer.transaction_id desc, transfer.id desc
 limit %(limit)s;
 
+-- name: list_transfers_of_payment
+-- Those of one payment. A filter that may be absent would have no index in a plan that serves every call.
+select transfer.id, transfer.operation, transfer.fact_kind, transfer.book, transfer.asset, transfer.amount_minor,
+    transfer.late, transfer.event_at, transfer.created_at, transfer.payment_id, transfer.hold_id,
+    transfer.transaction_id::text,
+    debit.code as debit, credit.code as credit
+from paywarden.transfers as transfer
+join paywarden.accounts as debit on debit.tenant_id = transfer.tenant_id and debit.id = transfer.debit_account_id
+join paywarden.accounts as credit on credit.tenant_id = transfer.tenant_id and credit.id = transfer.credit_account_id
+where transfer.tenant_id = (select paywarden.tenant())
+  and transfer.transaction_id < pg_snapshot_xmin(pg_current_snapshot())
+  and transfer.payment_id = %(payment_id)s
+  and (transfer.transaction_id, transfer.id) < (%(after_transaction)s::text::xid8, %(after_id)s::uuid)
+order by transfer.transaction_id desc, transfer.id desc
+limit %(limit)s;
+
+-- name: list_transfers_of_accounts
+-- Those of some accounts that move nothing among themselves: each one's newest from either side, in the order of these
+-- indexes, by id. One that commits while somebody pages is missed like one made later.
+select transfer.id, transfer.operation, transfer.fact_kind, transfer.book, transfer.asset, transfer.amount_minor,
+    transfer.late, transfer.event_at, transfer.created_at, transfer.payment_id, transfer.hold_id,
+    transfer.transaction_id::text,
+    debit.code as debit, credit.code as credit
+from (
+    select moved.*
+    from unnest(%(books)s::text[], %(codes)s::text[]) as wanted(book, code)
+    join paywarden.accounts as account on account.tenant_id = (select paywarden.tenant())
+        and account.code = wanted.code and account.book = wanted.book
+    cross join lateral (
+        (select * from paywarden.transfers as taken
+         where taken.tenant_id = (select paywarden.tenant()) and taken.debit_account_id = account.id
+           and taken.id < %(after_id)s::uuid
+           and taken.transaction_id < pg_snapshot_xmin(pg_current_snapshot())
+         order by taken.id desc limit %(limit)s)
+        union all
+        (select * from paywarden.transfers as given
+         where given.tenant_id = (select paywarden.tenant()) and given.credit_account_id = account.id
+           and given.id < %(after_id)s::uuid
+           and given.transaction_id < pg_snapshot_xmin(pg_current_snapshot())
+         order by given.id desc limit %(limit)s)) as moved) as transfer
+join paywarden.accounts as debit on debit.tenant_id = transfer.tenant_id and debit.id = transfer.debit_account_id
+join paywarden.accounts as credit on credit.tenant_id = transfer.tenant_id and credit.id = transfer.credit_account_id
+order by transfer.id desc
+limit %(limit)s;
+
 -- name: holds_of_payment
 -- The holds of one payment with the accounts they promise from.
 select hold.id, hold.status, hold.amount_minor, hold.captured_minor, hold.expires_at, hold.created_at, hold.closed_at,

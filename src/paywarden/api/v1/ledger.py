@@ -7,7 +7,7 @@ from starlette.responses import JSONResponse
 
 from paywarden.api import documented
 from paywarden.api.access import TheActor, TheDesk
-from paywarden.api.fields import Body, Instant, PageSize, example, path_id
+from paywarden.api.fields import Body, Identifier, Instant, PageSize, example, path_id
 from paywarden.api.pages import Page, after, first_of, page, whole
 from paywarden.api.render.ledger import (
     AccountObject,
@@ -25,6 +25,7 @@ from paywarden.api.render.ledger import (
 )
 from paywarden.api.requests import KeyRoute
 from paywarden.flow import reconcile, story
+from paywarden.kit import ids
 
 router = APIRouter(route_class=KeyRoute, tags=["ledger"], prefix="/v1")
 
@@ -59,11 +60,16 @@ async def accounts(desk: TheDesk, actor: TheActor) -> JSONResponse:
 async def transfers(
     desk: TheDesk,
     actor: TheActor,
+    payment: Annotated[str | None, Query()] = None,
+    customer: Annotated[Identifier | None, Query()] = None,
     limit: Annotated[PageSize, Query()] = 20,
     cursor: Annotated[str | None, Query(max_length=100)] = None,
 ) -> JSONResponse:
-    """Committed transfers of the tenant."""
-    rows = await story.transfers(desk, actor, limit=limit + 1, after=after(cursor))
+    """Committed transfers of the tenant: all, those of one payment, or those on a customer's credit."""
+    payment_id = None if payment is None else ids.parse("pay", payment, "payment")
+    rows = await story.transfers(
+        desk, actor, limit=limit + 1, after=after(cursor), payment_id=payment_id, customer_id=customer
+    )
     return JSONResponse(page(rows, limit, transfer_object, lambda row: (row["transaction_id"], row["id"])))
 
 

@@ -11,9 +11,11 @@ def list_accounts() -> Conversation[Page[objects.Account]]:
     return converse(get("/v1/ledger/accounts"))
 
 
-def list_transfers(*, limit: int | None = None, cursor: str | None = None) -> Conversation[Page[objects.Transfer]]:
-    """Ledger transfers, newest first."""
-    return converse(get("/v1/ledger/transfers", limit=limit, cursor=cursor))
+def list_transfers(
+    *, payment: str | None = None, customer: str | None = None, limit: int | None = None, cursor: str | None = None
+) -> Conversation[Page[objects.Transfer]]:
+    """Ledger transfers, newest first: all, those of one payment, or those on a customer's credit."""
+    return converse(get("/v1/ledger/transfers", payment=payment, customer=customer, limit=limit, cursor=cursor))
 
 
 def trial_balance() -> Conversation[Page[objects.TrialBalanceLine]]:

@@ -353,6 +353,36 @@ class TestQueries:
                 answer = await door.post(path)
                 assert (path, answer.status_code, answer.json().get("param")) == (path, 400, "agent_id")
 
+    async def test_what_is_no_utf8_becomes_nobodys_name(
+        self, scene: tuple[Door, Caller, dict[str, str]], database: Database
+    ) -> None:
+        """Servers decode such an address with replacement characters, in which two names would be one agent."""
+        door, admin, _ = scene
+        before = rows(database)
+        for name in ("a%FFb", "%ED%A0%80", "%C3", "%C0%AF"):
+            for path in (f"/agents/{name}/reserve?amount_cents=5", f"/agents/{name}/mark-paid"):
+                answer = await door.post(path)
+                assert (path, answer.status_code, answer.json().get("param")) == (path, 400, "agent_id")
+            for query, param in ((f"customer_id=c&q={name}", "q"), (f"customer_id={name}&q=x", "customer_id")):
+                answer = await door.local.get(f"/knowledge/search?{query}")
+                assert (query, answer.status_code, answer.json().get("param")) == (query, 400, param)
+            answer = await admin.http.get(f"/v1/payments?customer={name}")
+            assert (name, answer.status_code, answer.json().get("param")) == (name, 400, "customer")
+            capture = await admin.http.post(f"/v1/holds/{name}/capture", json={"amount_minor": 1})
+            assert (name, capture.status_code) == (name, 400)
+        assert rows(database) == before
+        # Whoever really has that character in a name can be asked for.
+        assert (await door.get("/knowledge/search", customer_id="a\N{REPLACEMENT CHARACTER}", q="x")).status_code == 200
+        assert (await door.post("/agents/a%EF%BF%BDb/reserve?amount_cents=5")).status_code == 200
+
+    async def test_what_is_too_large_is_told_to_be_too_large(self, scene: tuple[Door, Caller, dict[str, str]]) -> None:
+        door, _, _ = scene
+        for digits in ("1000000000000001", str(2**63), "9" * 40):
+            answer = await door.post(f"/agents/a/reserve?amount_cents={digits}")
+            assert answer.json()["detail"] == "amount_cents must be at most 1000000000000000"
+        answer = await door.post("/knowledge", {"customer_id": "c", "content": "x", "embedding": ["1"]})
+        assert answer.json()["detail"] == "embedding.0 must be a number"
+
     async def test_lists(self, scene: tuple[Door, Caller, dict[str, str]]) -> None:
         _, admin, _ = scene
         for query, param in (

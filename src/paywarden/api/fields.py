@@ -19,7 +19,8 @@ from paywarden.kit.trust import TrustTier
 _INSTANT = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]{1,6})?([Zz]|[+-][0-9]{2}:[0-9]{2})"
 )
-_DIGITS = re.compile(r"[0-9]{1,16}")
+# Longer ones than any limit, so that what is too large is told to be too large.
+_DIGITS = re.compile(r"[0-9]{1,40}")
 MAX_PAGE = 100
 MAX_VECTOR = 2_000
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Coroutine
 from typing import Any, ClassVar
+from urllib.parse import unquote_to_bytes
 
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
@@ -21,6 +22,8 @@ EVENT_LIMIT_BYTES = 1024 * 1024
 _THROWN_AWAY_BYTES = 4 * 1024 * 1024
 _LONGEST_NAME = 64
 _JSON = "application/json"
+# What servers put where the bytes of an address are no UTF-8; two different addresses would become the same one.
+_UNREADABLE = "\N{REPLACEMENT CHARACTER}"
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
@@ -111,8 +114,10 @@ class DoorRoute(APIRoute):
         return checked
 
     async def check(self, door: DoorRequest, query_names: frozenset[str], *, takes_body: bool) -> None:
-        """Who asks, then the query, then that the body is JSON. Raises PaywardenError."""
+        """Who asks, then the path and the query, then that the body is JSON. Raises PaywardenError."""
         door.scope[access.ACTOR] = await self.admit(door)
+        if _UNREADABLE in door.scope["path"]:
+            _check_path(door)
         if door.scope["query_string"]:
             _check_query(door, query_names)
         if door.method != "GET" and not self.raw_body:
@@ -125,16 +130,33 @@ async def _check_body(request: DoorRequest, *, takes_body: bool) -> None:
         raise InvalidFieldError("body", "must be empty: this route takes no fields")
 
 
+def _check_path(request: Request) -> None:
+    if not _is_utf8(request.scope["raw_path"]):
+        named = (name for name, value in request.path_params.items() if _UNREADABLE in value)
+        raise InvalidFieldError(next(named, "path"), "must be UTF-8")
+
+
+def _is_utf8(quoted: bytes) -> bool:
+    try:
+        unquote_to_bytes(quoted).decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 def _check_query(request: Request, names: frozenset[str]) -> None:
     """A name that is not known, or given twice, is refused: nobody can know which value was meant."""
     seen: set[str] = set()
-    for name, _ in request.query_params.multi_items():
+    readable = _is_utf8(request.scope["query_string"])
+    for name, value in request.query_params.multi_items():
         plain = name.isascii() and name.isprintable() and len(name) <= _LONGEST_NAME
         if name not in names:
             shown = name if plain and not contains_card_number(name) else "query"
             raise InvalidFieldError(shown, "is not a parameter of this route")
         if name in seen:
             raise InvalidFieldError(name, "must be given once")
+        if not readable and _UNREADABLE in value:
+            raise InvalidFieldError(name, "must be UTF-8")
         seen.add(name)
 
 

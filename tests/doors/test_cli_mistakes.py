@@ -1,10 +1,12 @@
 """What somebody gets wrong at the first start: one or two plain lines with the remedy, exit status 2, no password."""
 
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.stack import Stack, free_port
+from tests.stack import PROGRAM, Stack, free_port
 
 pytestmark = pytest.mark.timeout(100)
 
@@ -76,3 +78,22 @@ def test_a_data_folder_that_is_none_is_refused(tmp_path: Path) -> None:
     assert "cannot be used: File exists" in told(tmp_path, "up", "--data", str(tmp_path / "f"))
     assert "cannot be used" in told(tmp_path, "up", "--data", str(tmp_path / "f" / "below"))
     assert (tmp_path / "f").read_text() == "mine"
+
+
+@pytest.mark.parametrize("command", ["policy show", "invariants --help", "doctor --json"])
+def test_what_cannot_be_written_is_one_line(tmp_path: Path, command: str) -> None:
+    """A full disk behind ``>``: a small answer is lost only at the very end."""
+    environment = os.environ | {"PAYWARDEN_DATA_DIR": str(tmp_path / "none")}
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [PROGRAM, *command.split()], stdout=full, stderr=subprocess.PIPE, text=True, env=environment, check=False
+        )
+    complaint = "paywarden: not everything could be written: No space left on device; what was asked for may be done\n"
+    assert (done.returncode, done.stderr) == (1, complaint)
+
+
+def test_a_closed_output_is_no_failure() -> None:
+    done = subprocess.run(
+        ["/bin/sh", "-c", f"exec '{PROGRAM}' policy show >&-"], stderr=subprocess.PIPE, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")

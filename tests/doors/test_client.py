@@ -159,6 +159,20 @@ def test_an_id_that_names_nothing_is_refused(run: Run, identifier: str) -> None:
     assert not service.asked
 
 
+def test_text_that_cannot_be_sent_is_refused(run: Run) -> None:
+    """As a word of the command line arrives that is no UTF-8."""
+    with scripted() as service:
+        for method, arguments, named in (
+            ("get_payment", ("\udcff",), {}),
+            ("get_credit", ("\udcff",), {}),
+            ("list_payments", (), {"customer": "\udcff"}),
+            ("create_agent", ("agent", "\udcff", ["review"]), {}),
+        ):
+            with pytest.raises(PaywardenUsageError, match=r"written as UTF-8\. Nothing was sent\."):
+                run(service.url, method, *arguments, **named)
+    assert not service.asked
+
+
 def test_nobody_there_is_told_as_such() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

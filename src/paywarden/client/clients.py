@@ -14,8 +14,9 @@ import httpx
 from paywarden.client import tools
 from paywarden.client.calls import authority, credit, holds, ledger, memory, payments, reviews
 from paywarden.client.conversation import Answer, Call, Conversation, NoAnswer, Pause, Reply
+from paywarden.client.errors import PaywardenUsageError
 from paywarden.client.gate import AsyncGate, Gate, HoldStory
-from paywarden.client.usage import checked_api_key, checked_url
+from paywarden.client.usage import NOT_UTF8, checked_api_key, checked_url
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -217,7 +218,10 @@ def _request(http: httpx.Client | httpx.AsyncClient, call: Call[Any]) -> httpx.R
     headers = {"Idempotency-Key": call.idempotency_key} if call.idempotency_key else {}
     if call.respond_async:
         headers["Prefer"] = "respond-async"
-    return http.build_request(call.method, call.path, params=dict(call.query), json=call.body, headers=headers)
+    try:
+        return http.build_request(call.method, call.path, params=dict(call.query), json=call.body, headers=headers)
+    except UnicodeEncodeError:
+        raise PaywardenUsageError("request", NOT_UTF8) from None
 
 
 def _answer(response: httpx.Response) -> Answer:

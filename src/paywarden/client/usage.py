@@ -7,6 +7,8 @@ from paywarden.client.errors import PaywardenUsageError
 
 _VISIBLE = re.compile(r"[\x21-\x7e]+")
 _MOST_KEY_CHARACTERS = 255
+# A word of the command line that is no UTF-8 arrives as such a text.
+NOT_UTF8 = "must be text that can be written as UTF-8"
 
 
 def checked_idempotency_key(key: str) -> str:
@@ -51,4 +53,8 @@ def checked_id(of_what: str, identifier: str) -> str:
     """The same id. An empty one would name the whole list, and dots another place in the path."""
     if not identifier.strip() or identifier in {".", ".."}:
         raise PaywardenUsageError(f"id of the {of_what}", "must not be empty")
+    try:
+        identifier.encode()
+    except UnicodeEncodeError:
+        raise PaywardenUsageError(f"id of the {of_what}", NOT_UTF8) from None
     return identifier

@@ -12,6 +12,7 @@ from typer.testing import CliRunner, Result
 
 from paywarden.cli.application import build
 from paywarden.cli.discrepancies import MEANINGS
+from paywarden.cli.explain import story
 from paywarden.cli.reviews import draw
 from paywarden.reconciliation.matching import FindingKind
 
@@ -261,3 +262,34 @@ def test_books_that_agree_say_for_which_period(reconciled: Callable[..., Result]
     assert "2026-11-20 08:00:00 to 2026-11-21 08:05:00 UTC" in done.stdout
     assert "discrepancy" not in done.stdout
     assert "no statement" in reconciled(has_statement=False).stdout
+
+
+# ---- A payment's story
+
+
+def _told(timeline: list[Any], webhooks: list[Any]) -> str:
+    payment = {**ORIGINAL, "decided_by": ["charge_autonomous"], "oversight": "autonomous", "missing_facts": []}
+    dossier = dict.fromkeys(("checks", "reviews", "verdicts", "labels", "events", "holds", "operations", "transfers",
+                             "discrepancies", "attestations", "decisions"), ())  # fmt: skip
+    moves = [
+        {"at": "2026-11-20T09:00:00.000Z", "what": what, "detail": {}, "source": source} for what, source in timeline
+    ]
+    told = [{"received_at": "2026-11-20T09:00:00.000Z", "event_type": kind, "status": "applied"} for kind in webhooks]
+    stream = io.StringIO()
+    Console(file=stream, width=120).print(
+        story({**dossier, "payment": payment, "policy_version": "p", "timeline": moves, "webhooks": told})
+    )
+    return stream.getvalue()
+
+
+def test_a_failure_told_after_the_success_is_not_said_to_be_applied() -> None:
+    after = _told([("succeeded", "webhook")], ["payment.succeeded", "payment_intent.payment_failed"])
+    assert "event payment.succeeded: applied" in after
+    assert "event payment_intent.payment_failed: kept, changes nothing" in after
+    assert "event payment.failed: applied" in _told([("failed", "webhook")], ["payment.failed"])
+
+
+def test_what_lapses_is_told_in_words() -> None:
+    told = _told([("outcome_unknown", "recovery"), ("expired", "clock")], [])
+    assert re.search(r"outcome_unknown +whoever sent it stopped before the answer", told)
+    assert re.search(r"expired +its time was over", told)

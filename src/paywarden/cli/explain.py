@@ -1,6 +1,6 @@
 """The story of one payment for people who answer for money: asked, judged, decided, held, paid, booked."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.console import Group, RenderableType
@@ -36,6 +36,8 @@ _SOURCES = {
     "cancel": "was canceled",
     "no_usable_answer": "the provider gave no usable answer",
     "resend": "sent again with the same key",
+    "recovery": "whoever sent it stopped before the answer",
+    "clock": "its time was over",
     "point_of_no_return": "rules were asked once more before sending",
 }
 
@@ -181,13 +183,18 @@ def _holds(dossier: Dossier) -> Iterator[RenderableType]:
 def _provider(dossier: Dossier) -> Iterator[RenderableType]:
     """Calls and events in the order of time."""
     calls = [(_at(row["created_at"]), _call(row)) for row in dossier["operations"]]
-    events = [
-        (_at(row["received_at"]), cell(f"event {row['event_type']}: ") + cell(row["status"]))
-        for row in dossier["webhooks"]
-    ]
+    reached = {row["what"] for row in dossier["timeline"]}
+    events = [(_at(row["received_at"]), _event(row, reached)) for row in dossier["webhooks"]]
     lines = beside(sorted(calls + events, key=lambda row: row[0].plain))
     if lines is not None:
         yield lines
+
+
+def _event(event: Mapping[str, Any], reached: Container[str]) -> Text:
+    """Applied means dealt with: a failure that comes after the success is kept, and changes nothing."""
+    without_effect = event["event_type"].endswith("failed") and "failed" not in reached
+    outcome = "kept, changes nothing" if event["status"] == "applied" and without_effect else event["status"]
+    return cell(f"event {event['event_type']}: ") + cell(outcome)
 
 
 def _call(operation: Mapping[str, Any]) -> Text:

@@ -37,6 +37,7 @@ def list_(session: "Session") -> None:
     columns: Columns = {
         "id": "id",
         "principal": "principal",
+        "ends in": "hint",
         "status": "status",
         "expires (UTC)": lambda key: moment(key["expires_at"]) or None,
         "revoked (UTC)": lambda key: moment(key["revoked_at"]) or None,

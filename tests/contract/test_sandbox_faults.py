@@ -68,7 +68,12 @@ async def test_a_rate_strikes_about_that_share(
     """Of 300 at 30 %, fewer than 40 or more than 150 would be more than six standard deviations away."""
     await control.arm("drop_after_charge", rate=0.3)
     orders = [new_order() for _ in range(300)]
-    answers = await asyncio.gather(*(send(provider, order) for order in orders))
+    # Few at a time: on a busy machine the last of many would be unknown because nobody waits so long.
+    answers = [
+        answer
+        for start in range(0, len(orders), 10)
+        for answer in await asyncio.gather(*(send(provider, order) for order in orders[start : start + 10]))
+    ]
     assert 40 < sum(isinstance(answer, Unknown) for answer in answers) < 150
     charges = (await control.book())["charges"]
     assert all(charges[order.our_reference] == 1 for order in orders)

@@ -28,6 +28,7 @@ from paywarden.settings import Settings
 CONFIGURATION = {"fsync": "off", "full_page_writes": "off", "max_wal_size": "128MB", "scram_iterations": "1"}
 # A database is some hundred small files: a disk takes up to twenty times as long over them as memory does.
 MEMORY, ENOUGH_BYTES = Path("/dev/shm"), 2 * 2**30  # noqa: S108 - only as the parent of folders with random names
+LONGEST_FILES = {"test_r01_no_double_charge", "test_r03_database_crashes", "test_up", "test_demo_play"}
 _PREFIX = "paywarden-test-"
 MIGRATOR = "migrator"
 TEMPLATE = "template_paywarden"
@@ -36,6 +37,11 @@ PASSWORD = "only-for-tests"
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "both_versions: run on PostgreSQL 18 and on PostgreSQL 16")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes minutes comes first, so that no worker is left alone with it at the end."""
+    items.sort(key=lambda item: item.path.stem not in LONGEST_FILES)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -231,7 +231,7 @@ def database(server: Server, database_numbers: Iterator[int]) -> Iterator[Databa
 @pytest.fixture
 def settings(database: Database, tmp_path: Path) -> Settings:
     """Settings of a service on ``database``, untouched by the environment of whoever runs the tests."""
-    return Settings.load(_env_file=None, database_url=database.service_url, data_dir=tmp_path / "data")
+    return Settings.load(_env_file=None, database_url=database.service_url, data_dir=tmp_path / "data", pool_min=1)
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ from paywarden.settings import Settings
 from tests.conftest import Database
 
 AT_ONCE = 16
-ATTEMPTS = 2_000
+ATTEMPTS = 1_000
 DAY_MINOR = 100_000
 PAYMENT_MINOR = 1_000
 

@@ -86,9 +86,15 @@ class Lookup:
 
 LOOKUPS = [
     Lookup("payments.list_payments", "payments_in_order", PAGE),
-    Lookup("payments.list_payments_in_status", "payments_in_status", PAGE | {"status": "in_review"}),
     Lookup(
-        "payments.list_payments_of_customer", "payments_by_customer", PAGE | {"customer_id": CUSTOMER, "status": None}
+        "payments.list_payments_in_status",
+        "payments_in_status",
+        PAGE | {"statuses": ["in_review", "denied"], "kinds": ["charge", "refund", "payout"]},
+    ),
+    Lookup(
+        "payments.list_payments_of_customer",
+        "payments_by_customer",
+        PAGE | {"customer_id": CUSTOMER, "status": None, "kind": None},
     ),
     Lookup("payments.payments_of_customer", "payments_by_customer", {"customer_id": CUSTOMER, "limit": 20}),
     Lookup("payments.payment_by_id", "payments_pkey", {"id": SOME_ID}),
@@ -200,6 +206,17 @@ def test_what_is_looked_up_is_found_by_its_index(grown: Database) -> None:
     assert missed(grown, LOOKUPS) == {}
     _drop(grown, "payments_in_status")
     assert set(missed(grown, LOOKUPS)) == {"payments.list_payments_in_status"}, "a lost index was not missed"
+
+
+def test_the_newest_of_some_kinds_and_statuses_are_read_in_order(grown: Database) -> None:
+    """Not all of a kind, to be sorted afterwards: what is sorted are a page of each."""
+    (lookup,) = [each for each in LOOKUPS if each.statement == "payments.list_payments_in_status"]
+    for tree in trees(grown, lookup):
+        sorts = [node for node in nodes(tree) if "Sort" in node["Node Type"]]
+        assert len(sorts) == 1
+        assert "Limit" in {node["Node Type"] for node in nodes(sorts[0])}
+        (found,) = [node for node in nodes(tree) if node.get("Index Name") == lookup.index]
+        assert all(name in found["Index Cond"] for name in ("status", "kind", "transaction_id"))
 
 
 SEARCH = Lookup(

@@ -119,6 +119,38 @@ class TestPayments:
         assert [payment["id"] for payment in of_one["data"]] == [made[3], made[1]]
         assert (await admin.get("/v1/payments", status="canceled")).json()["data"] == []
 
+    async def test_kinds_and_statuses_are_found_alone_and_together(self, door: Door, admin: Caller) -> None:
+        paid = [(await paid_charge(door, admin))["id"] for _ in range(2)]
+        asked = {"amount_minor": 2_500, "currency": "usd", "request": "I sent it back."}
+        for payment in paid:
+            assert (await admin.post(f"/v1/payments/{payment}/refund", asked, key=payment)).status_code in (201, 202)
+        open_ = (await admin.charge(100)).json()["id"]
+        every = (await admin.get("/v1/payments")).json()["data"]
+        assert {(each["kind"], each["status"]) for each in every} >= {("charge", "succeeded"), ("charge", "processing")}
+        for kind in (None, "charge", "refund", "payout"):
+            for status in (None, "succeeded", "processing", "in_review", "denied"):
+                wanted = [
+                    each["id"] for each in every if kind in (None, each["kind"]) and status in (None, each["status"])
+                ]
+                query = {"kind": kind, "status": status, "customer": None}
+                for customer in (None, "cust_1"):
+                    given = {name: value for name, value in (query | {"customer": customer}).items() if value}
+                    assert await self.paged(admin, given) == wanted, given
+        assert open_ in await self.paged(admin, {"kind": "charge"})
+        refused = await admin.get("/v1/payments", kind="gift")
+        assert (refused.status_code, refused.json()["param"]) == (400, "kind")
+
+    async def paged(self, admin: Caller, query: Json) -> list[str]:
+        """The ids of a list that was read two at a time."""
+        found: list[str] = []
+        cursor: Json = {}
+        while True:
+            page = (await admin.get("/v1/payments", limit=2, **query, **cursor)).json()
+            found += [each["id"] for each in page["data"]]
+            if page["next_cursor"] is None:
+                return found
+            cursor = {"cursor": page["next_cursor"]}
+
     async def test_denied_and_declined_are_problems_with_the_payment(self, door: Door, admin: Caller) -> None:
         denied = await admin.charge(50_001)
         assert (denied.status_code, denied.json()["code"]) == (403, "denied")

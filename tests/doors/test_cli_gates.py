@@ -90,6 +90,13 @@ def test_transfers_are_listed_of_one_payment_or_on_one_customers_credit() -> Non
     ]  # fmt: skip
 
 
+def test_payments_are_listed_of_one_kind() -> None:
+    with scripted(Say(200, {"object": "list", "data": [], "has_more": False})) as service:
+        assert _run(service, "payment", "list", "--kind", "refund", "--status", "failed").exit_code == 0
+        assert _run(service, "payment", "list", "--kind", "gift").exit_code == 2
+    assert [asked.path for asked in service.asked] == ["/v1/payments?status=failed&kind=refund&limit=20"]
+
+
 def test_a_reversal_without_a_reason_never_leaves() -> None:
     with scripted() as service:
         done = _run(service, "credit", "reverse", TOP_UP["id"])

@@ -215,10 +215,10 @@ def test_ids_cannot_leave_their_place_in_the_path(run: Run) -> None:
 
 def test_lists_pass_on_only_what_is_given(run: Run) -> None:
     with scripted() as service:
-        run(service.url, "list_payments", status="in_review", limit=5)
+        run(service.url, "list_payments", status="in_review", kind="refund", limit=5)
         run(service.url, "list_transfers", customer="cust_1", limit=5)
     assert [asked.path for asked in service.asked] == [
-        "/v1/payments?status=in_review&limit=5", "/v1/ledger/transfers?customer=cust_1&limit=5",
+        "/v1/payments?status=in_review&kind=refund&limit=5", "/v1/ledger/transfers?customer=cust_1&limit=5",
     ]  # fmt: skip
 
 

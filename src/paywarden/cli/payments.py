@@ -39,6 +39,9 @@ LINES = [
 def list_(
     session: "Session",
     status: Annotated[str | None, typer.Option("--status", help="Only in this status, for example in_review.")] = None,
+    kind: Annotated[
+        Literal["charge", "refund", "payout"] | None, typer.Option("--kind", help="Only of this kind.")
+    ] = None,
     customer: Annotated[str | None, typer.Option("--customer", help="Only of this customer.")] = None,
     limit: Annotated[int, typer.Option("--limit", min=1, max=100, help="How many.")] = 20,
     cursor: Annotated[str | None, typer.Option("--cursor", help="Go on where the last list ended.")] = None,
@@ -46,7 +49,7 @@ def list_(
     """List payments, newest first."""
     from paywarden.cli.screen import listed
 
-    page = session.desk.list_payments(status=status, customer=customer, limit=limit, cursor=cursor)
+    page = session.desk.list_payments(status=status, kind=kind, customer=customer, limit=limit, cursor=cursor)
     session.show(page, lambda found: listed(found, COLUMNS))
 
 

@@ -72,11 +72,12 @@ async def list_payments(
     limit: int,
     after: tuple[str, UUID] | None = None,
     status: str | None = None,
+    kind: rows.Kind | None = None,
     customer_id: str | None = None,
 ) -> list[Payment]:
     """Committed payments, newest first, after a cursor of (transaction, id)."""
     async with transaction(desk.pool, actor.tenant_id) as connection:
-        return await rows.page(connection, limit=limit, after=after, status=status, customer_id=customer_id)
+        return await rows.page(connection, limit=limit, after=after, status=status, kind=kind, customer_id=customer_id)
 
 
 async def check(desk: Desk, actor: Actor, wanted: Ask) -> dict[str, Any]:

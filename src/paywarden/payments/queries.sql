@@ -217,23 +217,29 @@ order by transaction_id desc, id desc
 limit %(limit)s;
 
 -- name: list_payments_in_status
--- Those in one status. A filter that may be absent would have no index in a plan that serves every call.
-select payment.*, paywarden.quickstart_status(origin, bare, status) as quickstart_status
-from paywarden.payments as payment
-where tenant_id = (select paywarden.tenant())
-  and transaction_id < pg_snapshot_xmin(pg_current_snapshot())
-  and status = %(status)s
-  and (transaction_id, id) < (%(after_transaction)s::text::xid8, %(after_id)s::uuid)
-order by transaction_id desc, id desc
+-- Those of some kinds in some statuses: the newest of each pair from one index, then the newest of them all. A filter that
+-- may be absent would have no index in a plan that serves every call.
+select payment.*, paywarden.quickstart_status(origin, bare, payment.status) as quickstart_status
+from unnest(%(statuses)s::text[]) as in_status, unnest(%(kinds)s::text[]) as of_kind
+cross join lateral (
+    select * from paywarden.payments as newest
+    where newest.tenant_id = (select paywarden.tenant())
+      and newest.transaction_id < pg_snapshot_xmin(pg_current_snapshot())
+      and newest.status = in_status and newest.kind = of_kind
+      and (newest.transaction_id, newest.id) < (%(after_transaction)s::text::xid8, %(after_id)s::uuid)
+    order by newest.transaction_id desc, newest.id desc
+    limit %(limit)s) as payment
+order by payment.transaction_id desc, payment.id desc
 limit %(limit)s;
 
 -- name: list_payments_of_customer
--- Those of one customer, in one status if it is named.
+-- Those of one customer, in one status and of one kind if these are named.
 select payment.*, paywarden.quickstart_status(origin, bare, status) as quickstart_status
 from paywarden.payments as payment
 where tenant_id = (select paywarden.tenant())
   and transaction_id < pg_snapshot_xmin(pg_current_snapshot())
   and customer_id = %(customer_id)s and (%(status)s::text is null or status = %(status)s)
+  and (%(kind)s::text is null or kind = %(kind)s)
   and (transaction_id, id) < (%(after_transaction)s::text::xid8, %(after_id)s::uuid)
 order by transaction_id desc, id desc
 limit %(limit)s;

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 from uuid import UUID
 
 from psycopg import AsyncConnection, AsyncCursor
@@ -366,21 +366,20 @@ async def page(
     limit: int,
     after: tuple[str, UUID] | None,
     status: str | None = None,
+    kind: Kind | None = None,
     customer_id: str | None = None,
 ) -> list[Payment]:
     """Committed payments, newest first, after a cursor of (transaction, id)."""
     transaction_id, payment_id = after or NEWEST
-    values = {
-        "limit": limit,
-        "after_transaction": transaction_id,
-        "after_id": payment_id,
-        "status": status,
-        "customer_id": customer_id,
-    }
+    values: dict[str, Any] = {"limit": limit, "after_transaction": transaction_id, "after_id": payment_id}
+    statement = SQL.list_payments
     if customer_id is not None:
         statement = SQL.list_payments_of_customer
-    else:
-        statement = SQL.list_payments if status is None else SQL.list_payments_in_status
+        values |= {"customer_id": customer_id, "status": status, "kind": kind}
+    elif status is not None or kind is not None:
+        statement = SQL.list_payments_in_status
+        values["statuses"] = [each.value for each in Status] if status is None else [status]
+        values["kinds"] = list(get_args(Kind)) if kind is None else [kind]
     return [from_row(row) for row in await (await connection.execute(statement, values)).fetchall()]
 
 

@@ -211,13 +211,20 @@ async def list_payments(
     desk: TheDesk,
     actor: TheActor,
     status: Annotated[Status | None, Query()] = None,
+    kind: Annotated[PaymentKind | None, Query()] = None,
     customer: Annotated[Identifier | None, Query()] = None,
     limit: Annotated[PageSize, Query()] = 20,
     cursor: Annotated[str | None, Query(max_length=100)] = None,
 ) -> JSONResponse:
     """Committed payments of the tenant; those that were committed later than others may appear among older ones."""
     found = await story.list_payments(
-        desk, actor, limit=limit + 1, after=after(cursor), status=status and status.value, customer_id=customer
+        desk,
+        actor,
+        limit=limit + 1,
+        after=after(cursor),
+        status=status and status.value,
+        kind=kind,
+        customer_id=customer,
     )
     return JSONResponse(page(found, limit, payment_object, lambda payment: (payment.transaction_id, payment.id)))
 

@@ -142,10 +142,15 @@ def get_payment(payment: str, *, wait_seconds: int | None = None) -> Conversatio
 
 
 def list_payments(
-    *, status: str | None = None, customer: str | None = None, limit: int | None = None, cursor: str | None = None
+    *,
+    status: str | None = None,
+    kind: Literal["charge", "refund", "payout"] | None = None,
+    customer: str | None = None,
+    limit: int | None = None,
+    cursor: str | None = None,
 ) -> Conversation[Page[objects.Payment]]:
     """Payments, newest first."""
-    return converse(get("/v1/payments", status=status, customer=customer, limit=limit, cursor=cursor))
+    return converse(get("/v1/payments", status=status, kind=kind, customer=customer, limit=limit, cursor=cursor))
 
 
 def get_dossier(payment: str) -> Conversation[objects.Dossier]:

@@ -82,7 +82,7 @@ create index payments_waiting_for_facts on paywarden.payments (facts_until) wher
 create index payments_in_order on paywarden.payments (tenant_id, transaction_id desc, id desc);
 -- Payments lie in the order in which they came: a period is found by blocks, at next to no cost for a write.
 create index payments_by_time on paywarden.payments using brin (created_at) with (autosummarize = on);
-create index payments_in_status on paywarden.payments (tenant_id, status, transaction_id desc, id desc);
+create index payments_in_status on paywarden.payments (tenant_id, status, kind, transaction_id desc, id desc);
 create index payments_by_customer on paywarden.payments (tenant_id, customer_id, transaction_id desc, id desc)
     where customer_id is not null;
 create index payments_by_original on paywarden.payments (tenant_id, original_payment_id)

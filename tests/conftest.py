@@ -25,7 +25,13 @@ from paywarden.db.pool import Pool, open_pool
 from paywarden.settings import Settings
 
 # These servers keep nothing. What a crash leaves behind is tested with servers as they are shipped.
-CONFIGURATION = {"fsync": "off", "full_page_writes": "off", "max_wal_size": "128MB", "scram_iterations": "1"}
+CONFIGURATION = {
+    "fsync": "off",
+    "full_page_writes": "off",
+    "min_wal_size": "32MB",
+    "max_wal_size": "128MB",
+    "scram_iterations": "1",
+}
 # A database is some hundred small files: a disk takes up to twenty times as long over them as memory does.
 MEMORY, ENOUGH_BYTES = Path("/dev/shm"), 2 * 2**30  # noqa: S108 - only as the parent of folders with random names
 LONGEST_FILES = {"test_r01_no_double_charge", "test_r03_database_crashes", "test_up", "test_demo_play"}

@@ -1,11 +1,9 @@
 """R16: budgets under races. 16 at a time on one payment limit and one day's budget, from two pools."""
 
 import asyncio
-import re
 from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
-from importlib.resources import files
 from typing import Any
 
 import psycopg
@@ -26,6 +24,7 @@ from paywarden.memory.local_embedder import UniversalSentenceEmbedder
 from paywarden.payments.idempotency import IdempotentRequest
 from paywarden.settings import Settings
 from tests.conftest import Database
+from tests.trust.unlocked_ledger import forget_locks
 
 AT_ONCE = 16
 ATTEMPTS = 1_000
@@ -104,22 +103,8 @@ async def test_no_limit_is_overspent_and_nobody_sees_a_serialization_error(desks
     assert [finding for finding in await invariants.check(desks.desks[0].pool) if finding.broken] == []
 
 
-# The locks that make the budget check true, taken away; and a moment between the check and the write.
-_MISTAKES = (
-    ("ledger_lock", "account.code for no key update of account", "account.code"),
-    ("ledger_grant", "    for no key update;", ";"),
-    ("ledger_stretch", "        if v_decision.stop", "        perform pg_sleep(0.002);\n        if v_decision.stop"),
-)
-
-
 async def test_broken_twin_a_budget_that_is_read_without_its_lock_is_overspent(
     desks: Desks, database: Database
 ) -> None:
-    source = files("paywarden.db").joinpath("migrations/versions/0007_ledger_write.sql").read_text("utf-8")
-    for name, right, wrong in _MISTAKES:
-        found = re.search(rf"create function paywarden\.{name}\(.*?\$\$;", source, re.DOTALL)
-        assert found is not None
-        assert right in found.group(), name
-        body = found.group().replace("create function", "create or replace function").replace(right, wrong)
-        database.server.administer(body, database=database.name)
+    forget_locks(database)
     assert await overspent(desks, database, 600)

@@ -41,6 +41,7 @@ class Race:
     desks: list[Desk]
     gate: Actor
     mandate: Mandate
+    gives_back: bool = True
 
     def wanted(self, number: int) -> NewHold:
         request = IdempotentRequest(f"race-{number}", digest(number))
@@ -52,6 +53,8 @@ class Race:
         desk = self.desks[number % 2]
         answers = await hold.create(desk, self.gate, [self.wanted(3 * number + place) for place in range(3)])
         first = answers[0]
+        if not self.gives_back:
+            return first
         if isinstance(first, Held) and number % 4 == 0:
             request = IdempotentRequest(f"cost-{number}", digest(number))
             await hold.capture(desk, self.gate, [Capture(first.hold.id, 1, request)])
@@ -110,5 +113,7 @@ async def test_neither_credit_nor_budget_is_overspent(race: Race) -> None:
 
 async def test_broken_twin_a_balance_that_is_read_without_its_lock_is_overspent(race: Race, database: Database) -> None:
     forget_locks(database)
+    # What is promised stays promised: nothing that comes later covers up what was promised too much.
+    race.gives_back = False
     await race.run()
     assert await overspent(race) != []

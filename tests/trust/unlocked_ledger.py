@@ -9,7 +9,7 @@ from tests.conftest import Database
 _MISTAKES = (
     ("ledger_lock", "account.code for no key update of account", "account.code"),
     ("ledger_grant", "    for no key update;", ";"),
-    ("ledger_stretch", "        if v_decision.stop", "        perform pg_sleep(0.002);\n        if v_decision.stop"),
+    ("ledger_stretch", "        if v_decision.stop", "        perform pg_sleep(0.02);\n        if v_decision.stop"),
 )
 
 

@@ -27,7 +27,7 @@ CREDIT = chart.AccountRef("money", "USD/2", "customer_credit/cust_1", "credit", 
 CLEARING = chart.provider_clearing("rest", "default", "usd")
 REVENUE = chart.revenue("usd")
 DAYS = ("day:2030-01-01", "day:2030-01-02")
-BATCHES, LENGTH = 60, 24
+BATCHES, LENGTH = 40, 24
 
 
 class Tenant:

@@ -32,7 +32,7 @@ from tests.unit.test_states import TABLES, moves
 
 pytestmark = pytest.mark.shared_sandbox
 
-SEQUENCES, STEPS, AT_ONCE = 80, 10, 6
+SEQUENCES, STEPS, AT_ONCE = 60, 10, 6
 SEEDS = [int(seed) for seed in os.environ.get("PAYWARDEN_R9_SEEDS", "").split(",") if seed]
 LIMIT_SECONDS = 120
 ALLOWED = {(cause, *move) for cause, table in TABLES.items() for move in moves(table)}

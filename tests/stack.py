@@ -19,6 +19,7 @@ import httpx
 import psutil
 
 from paywarden.kit.children import ended_with_parent
+from paywarden.kit.tls import trusted_for
 from paywarden.sandbox.control import SandboxControl
 
 # Leases of at most five seconds, and answers of the provider that come soon.
@@ -31,6 +32,8 @@ SHORT_WAITS = {
     "PAYWARDEN_ANSWER_TIMEOUT_SECONDS": "5",
     "PAYWARDEN_SANDBOX_WEBHOOK_DELAY_SECONDS": "0.3",
     "PAYWARDEN_LOG_LEVEL": "warning",
+    # Most of these services are never asked for a text's meaning; what is shipped, `test_up` starts.
+    "PAYWARDEN_EMBEDDER_PRELOAD": "false",
     # However many cores there are: the tests name the children.
     "PAYWARDEN_API_PROCESSES": "1",
 }
@@ -179,7 +182,13 @@ class Stack:
 
     def client(self, **options: Any) -> httpx.Client:
         """A program on this machine without a key."""
-        return httpx.Client(base_url=self.url, timeout=30, trust_env=False, **options)
+        return httpx.Client(base_url=self.url, timeout=30, trust_env=False, verify=trusted_for(self.url), **options)
+
+    def async_client(self, **options: Any) -> httpx.AsyncClient:
+        """The same for asynchronous tests."""
+        return httpx.AsyncClient(
+            base_url=self.url, timeout=60, trust_env=False, verify=trusted_for(self.url), **options
+        )
 
     def administrator(self) -> httpx.Client:
         """The holder of the administrator's key."""
@@ -232,7 +241,7 @@ def wait_until(condition: Callable[[], bool], limit_seconds: float = 30, what: s
 def answers(url: str) -> bool:
     """Whether a GET is answered with 200 just now."""
     try:
-        return httpx.get(url, timeout=3, trust_env=False).status_code == 200
+        return httpx.get(url, timeout=3, trust_env=False, verify=trusted_for(url)).status_code == 200
     except httpx.HTTPError:
         return False
 

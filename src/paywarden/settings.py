@@ -92,8 +92,11 @@ class Settings(BaseSettings):
     adviser_effort: Literal["unset", "low", "medium", "high"] = "medium"
     # What advice may cost a tenant on a day (UTC), in US dollars; a person looks at the rest.
     adviser_budget_usd: Decimal = Field(default=Decimal(25), ge=0, le=1_000_000)
-    # What turns notes into vectors; see docs/memory.md before you change it. The rest is for the hosted ones only.
+    # What turns notes into vectors; see docs/memory.md before you change it.
     embedder: Literal["default", "minilm", "voyage", "openai"] = "default"
+    # Whether the first API process loads a local one beside its first work, or like the others when a text needs it.
+    embedder_preload: bool = True
+    # The rest about it is for the hosted ones only.
     embedder_model: str | None = Field(default=None, pattern=r"^[A-Za-z0-9._:@/-]{1,100}$")
     embedder_dimension: int = Field(default=1024, ge=64, le=2000)
     embedder_base_url: str | None = None

@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
+from paywarden.kit.tls import trusted_for
 from paywarden.sandbox.control import SandboxControl
 from tests.contract.waiting import eventually
 from tests.sandbox_process import API_KEY, SandboxProcess
@@ -42,8 +43,9 @@ async def client(sandbox: SandboxProcess) -> AsyncIterator[httpx.AsyncClient]:
 
 
 def bearer(sandbox: SandboxProcess) -> httpx.AsyncClient:
+    headers = {"Authorization": f"Bearer {sandbox.api_key}"}
     return httpx.AsyncClient(
-        base_url=sandbox.url, headers={"Authorization": f"Bearer {sandbox.api_key}"}, timeout=60, trust_env=False
+        base_url=sandbox.url, headers=headers, timeout=60, trust_env=False, verify=trusted_for(sandbox.url)
     )
 
 

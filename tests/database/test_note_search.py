@@ -113,9 +113,10 @@ WEBSEARCH = "websearch_to_tsquery('simple', %(words)s)"
 EITHER = f"cast(replace(cast({WEBSEARCH} as text), ' & ', ' | ') as tsquery)"
 
 
-async def test_words_beside_meaning_find_no_less_than_meaning_alone(here: Pool, monkeypatch: Any) -> None:
+async def test_words_beside_meaning_find_no_less_than_meaning_alone(
+    here: Pool, embedder: UniversalSentenceEmbedder, monkeypatch: Any
+) -> None:
     """The broken twin asks for any of the words instead of all of them, which measurably hurts."""
-    embedder = UniversalSentenceEmbedder()
     texts = [message["text"] for message in messages()[:KEPT]]
     async with transaction(here, HERE) as connection:
         for text, vector in zip(texts, await embedder.embed(texts, "note"), strict=True):
@@ -127,7 +128,6 @@ async def test_words_beside_meaning_find_no_less_than_meaning_alone(here: Pool, 
         twin = replace(statement, sql=statement.sql.replace(WEBSEARCH, EITHER))
         monkeypatch.setitem(notes.SQL._by_name, "nearest_by_text", twin)
         either = await right_intents(connection, embedder, with_words=True)
-    await embedder.close()
     print(f"first note has the intent: meaning {exact}, meaning and all words {both}, meaning and any word {either}")
     assert both >= exact > 85
     assert either < exact

@@ -454,8 +454,7 @@ def _cosine(one: Vector, other: Vector) -> float:
     return float(wide @ wider / np.linalg.norm(wide) / np.linalg.norm(wider))
 
 
-async def test_real_messages_are_found_by_their_meaning(walled: Pool) -> None:
-    embedder = UniversalSentenceEmbedder()
+async def test_real_messages_are_found_by_their_meaning(walled: Pool, embedder: UniversalSentenceEmbedder) -> None:
     texts = [
         "I was charged twice for the same purchase at the restaurant.",
         "My new card has not arrived yet.",
@@ -469,4 +468,3 @@ async def test_real_messages_are_found_by_their_meaning(walled: Pool) -> None:
             (vector,) = await embedder.embed([question], "query")
             found = await notes.nearest_by_text(connection, "cust_001", TextQuery(question, embedder.id, vector), 1)
             assert contents(found) == [texts[answer]]
-    await embedder.close()

@@ -15,7 +15,7 @@ from bench.seed_payments import A_YEAR, SQL, STEPS
 
 from paywarden.db.sql import NEWEST, all_statements
 from paywarden.identity.tenants import QUICKSTART_TENANT_ID
-from tests.conftest import Database
+from tests.conftest import Database, Server, Servers, cloned
 from tests.database.test_named_sql import as_prepared
 
 PAYMENTS = 20_000
@@ -135,20 +135,27 @@ LOOKUPS = [
 ]
 
 
-@pytest.fixture
-def grown(database: Database) -> Database:
-    """A database in which everything is there twenty thousand times."""
+@pytest.fixture(scope="module")
+def filled(servers: Servers, database_numbers: Iterator[int]) -> Iterator[str]:
+    """A database in which everything is there twenty thousand times: its name."""
     names = ("principal", "mandate", "window", "spent", "clearing", "revenue")
     values = {"count": PAYMENTS, "statuses": list(A_YEAR), "run": "plans", "transaction": 700, "agent": "agent-1"}
     values |= {"tenant": QUICKSTART_TENANT_ID} | {name: uuid4() for name in names}
-    with psycopg.connect(database.superuser_url, cursor_factory=psycopg.ClientCursor) as connection:
-        connection.execute("set session_replication_role = replica")
-        for step in STEPS:
-            connection.execute(SQL[step].encode(), values)
-        connection.execute(MORE_ROWS.encode())
-    with psycopg.connect(database.superuser_url, autocommit=True) as connection:
-        connection.execute("vacuum analyze")
-    return database
+    with cloned(servers.get(18), f"test_{next(database_numbers)}") as database:
+        with psycopg.connect(database.superuser_url, cursor_factory=psycopg.ClientCursor) as connection:
+            connection.execute("set session_replication_role = replica")
+            for step in STEPS:
+                connection.execute(SQL[step].encode(), values)
+            connection.execute(MORE_ROWS.encode())
+        database.server.administer("vacuum analyze", database=database.name)
+        yield database.name
+
+
+@pytest.fixture
+def grown(filled: str, server: Server, database_numbers: Iterator[int]) -> Iterator[Database]:
+    """The same for one test, which may drop an index."""
+    with cloned(server, f"test_{next(database_numbers)}", filled) as database:
+        yield database
 
 
 def nodes(node: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -1,6 +1,5 @@
 """A desk over a real database and a real sandbox, and the HTTP door in front of it."""
 
-import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -18,14 +17,6 @@ from paywarden.settings import Settings
 from tests.doors.door import SETTLES_AFTER_SECONDS, Door, application, open_door
 from tests.doors.server import serving
 from tests.sandbox_process import SandboxProcess
-
-
-@pytest.fixture(scope="session")
-def door_embedder() -> UniversalSentenceEmbedder:
-    """Loaded before anybody waits for it, as the service has it."""
-    loaded = UniversalSentenceEmbedder()
-    asyncio.run(loaded.preload())
-    return loaded
 
 
 @pytest.fixture(scope="session")
@@ -67,11 +58,11 @@ async def door_desk(
     quiet: None,
     pool: Pool,
     door_settings: Settings,
-    door_embedder: UniversalSentenceEmbedder,
+    embedder: UniversalSentenceEmbedder,
     door_sandbox: SandboxProcess,
 ) -> AsyncIterator[Desk]:
     provider = RestProvider(door_sandbox.url, door_sandbox.api_key, payouts=True)
-    yield Desk(door_settings, pool, {DEFAULT_PROVIDER: provider}, shipped(), RulesAdviser(), door_embedder)
+    yield Desk(door_settings, pool, {DEFAULT_PROVIDER: provider}, shipped(), RulesAdviser(), embedder)
     await provider.close()
 
 

@@ -12,6 +12,8 @@ from fastapi import FastAPI
 from granian.constants import HTTPModes, Interfaces
 from granian.server.embed import Server
 
+from paywarden.kit.tls import trusted_for
+
 
 def free_port() -> int:
     """A port that nobody listens on."""
@@ -30,7 +32,8 @@ async def serving(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
         log_enabled=False,
     )  # fmt: skip
     task = asyncio.create_task(server.serve())
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30, trust_env=False) as local:
+    url = f"http://127.0.0.1:{port}"
+    async with httpx.AsyncClient(base_url=url, timeout=30, trust_env=False, verify=trusted_for(url)) as local:
         await _answers(local)
         yield local
     server.stop()

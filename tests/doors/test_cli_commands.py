@@ -21,18 +21,8 @@ from paywarden.client import Paywarden, PaywardenApiError
 from tests.doors.test_cli_application import HEAVY
 from tests.stack import Stack, wait_until
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = [pytest.mark.timeout(180), pytest.mark.xdist_group("one service")]
 _NUMBERS = count(1)
-
-
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    stack = Stack(tmp_path_factory.mktemp("cli") / "data")
-    try:
-        yield stack.start()
-        stack.stop()
-    finally:
-        stack.end()
 
 
 @pytest.fixture(autouse=True)

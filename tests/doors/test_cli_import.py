@@ -2,7 +2,6 @@
 
 import csv
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +13,7 @@ from paywarden.cli.application import build
 from paywarden.client import Paywarden, PaywardenUnreachableError
 from tests.stack import Stack
 
-pytestmark = pytest.mark.timeout(180)
-
-
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    stack = Stack(tmp_path_factory.mktemp("import") / "data")
-    try:
-        yield stack.start()
-        stack.stop()
-    finally:
-        stack.end()
+pytestmark = [pytest.mark.timeout(180), pytest.mark.xdist_group("one service")]
 
 
 @pytest.fixture(autouse=True)

@@ -18,19 +18,9 @@ from tests.doors.outside import agent, await_status, event, fresh, payment, refu
 from tests.sandbox_process import SandboxProcess
 from tests.stack import Stack
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = [pytest.mark.timeout(120), pytest.mark.xdist_group("one service")]
 
 ANSWER_SECONDS = 5.0
-
-
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    started = Stack(tmp_path_factory.mktemp("contract") / "data")
-    try:
-        yield started.start()
-        started.stop()
-    finally:
-        started.end()
 
 
 @pytest.fixture

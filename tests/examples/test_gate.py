@@ -14,20 +14,10 @@ from paywarden.client import AsyncPaywarden, Paywarden, PaywardenApiError
 from tests.examples.conftest import EXAMPLES
 from tests.stack import Stack
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = [pytest.mark.timeout(180), pytest.mark.xdist_group("one service")]
 _NUMBERS = count(1)
 TEXT = "The quick brown fox jumps over the lazy dog. " * 7
 COST, MOST = 10, 12
-
-
-@pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    stack = Stack(tmp_path_factory.mktemp("gate") / "data")
-    try:
-        yield stack.start()
-        stack.stop()
-    finally:
-        stack.end()
 
 
 @pytest.fixture(scope="module")

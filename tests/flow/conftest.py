@@ -1,6 +1,5 @@
 """A whole desk for flow tests: real database, real sandbox provider over HTTP, real embedder."""
 
-import asyncio
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -19,16 +18,8 @@ from tests.flow.stage import Stage
 from tests.flow.world import reaper, world
 from tests.sandbox_process import SandboxProcess
 
-__all__ = ["desk", "embedder", "flow_settings", "reaper", "sandbox", "sandbox_of_session", "stage", "world"]
+__all__ = ["desk", "flow_settings", "reaper", "sandbox", "sandbox_of_session", "stage", "world"]
 _DELAY_SECONDS = 0.3
-
-
-@pytest.fixture(scope="session")
-def embedder() -> UniversalSentenceEmbedder:
-    """Loaded before anybody waits for it, as the service has it."""
-    loaded = UniversalSentenceEmbedder()
-    asyncio.run(loaded.preload())
-    return loaded
 
 
 @pytest.fixture(scope="session")

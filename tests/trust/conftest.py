@@ -1,4 +1,4 @@
-"""Two services for the attacks over HTTP: ours, and its broken twin."""
+"""The broken twin of the service that is attacked over HTTP."""
 
 from collections.abc import Iterator
 
@@ -25,19 +25,8 @@ NOTHING_IS_A_REPEAT: Mistake = (
 
 
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """What ``paywarden up`` starts."""
-    started = Stack(tmp_path_factory.mktemp("trust") / "data")
-    try:
-        yield started.start()
-        started.stop()
-    finally:
-        started.end()
-
-
-@pytest.fixture(scope="session")
 def broken_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """The same with one mistake in each of three guards, which have nothing to do with one another."""
+    """The service with one mistake in each of three guards, which have nothing to do with one another."""
     folder = tmp_path_factory.mktemp("twin")
     package = broken_package(folder / "package", ANY_SIGNATURE, EVERY_KEY_IS_NEW, NOTHING_IS_A_REPEAT)
     started = Stack(folder / "data", package=package)

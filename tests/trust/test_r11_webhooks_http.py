@@ -12,13 +12,12 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
-import httpx
 import psycopg
 import pytest
 
 from tests.stack import Stack, wait_until
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = [pytest.mark.timeout(180), pytest.mark.xdist_group("one service")]
 
 ATTEMPTS = 2_000
 CONNECTIONS = 8
@@ -87,7 +86,7 @@ def hostile(payment_id: str, provider_id: str, secret: str) -> Iterator[Hostile]
 
 async def attack(stack: Stack, attempts: int) -> dict[str, Any]:
     """Send them over a few connections; what was answered, and what it left behind."""
-    async with httpx.AsyncClient(base_url=stack.url, timeout=30, trust_env=False) as http:
+    async with stack.async_client() as http:
         # The provider's own event comes after the test.
         control = stack.sandbox()
         await control.arm("duplicate_webhook", operation="submit", customer="the target", seconds=900, times=1)
@@ -114,7 +113,7 @@ async def attack(stack: Stack, attempts: int) -> dict[str, Any]:
 
 
 async def _shoot(stack: Stack, shots: list[Hostile], answers: Counter[int]) -> None:
-    async with httpx.AsyncClient(base_url=stack.url, timeout=30, trust_env=False) as http:
+    async with stack.async_client() as http:
         for body, headers in shots:
             sent = [(b"Content-Type", b"application/json"), *headers]
             answers[(await http.post("/webhooks/payments", content=body, headers=sent)).status_code] += 1

@@ -11,7 +11,7 @@ import pytest
 
 from tests.stack import Stack
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = [pytest.mark.timeout(180), pytest.mark.xdist_group("one service")]
 
 CLIENTS, KEYS = 50, 10
 CHARGE = {"kind": "charge", "amount_minor": 700, "currency": "usd", "customer": "c", "purpose": "order"}
@@ -21,10 +21,7 @@ CHARGE = {"kind": "charge", "amount_minor": 700, "currency": "usd", "customer": 
 async def clients(stack: Stack, number: int) -> AsyncIterator[list[httpx.AsyncClient]]:
     """Callers with a connection each."""
     async with AsyncExitStack() as opened:
-        yield [
-            await opened.enter_async_context(httpx.AsyncClient(base_url=stack.url, timeout=60, trust_env=False))
-            for _ in range(number)
-        ]
+        yield [await opened.enter_async_context(stack.async_client()) for _ in range(number)]
 
 
 def order(key: str, amount_cents: int = 900) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import pytest
 
 from tests.stack import Stack
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = [pytest.mark.timeout(180), pytest.mark.xdist_group("one service")]
 
 ORDERS, COPIES = 12, 5
 
@@ -19,7 +19,7 @@ def order(name: str, **changes: Any) -> dict[str, Any]:
 
 async def ask(stack: Stack, bodies: list[dict[str, Any]], path: str = "/payments") -> list[httpx.Response]:
     """All at once, each over a connection of its own as far as possible."""
-    async with httpx.AsyncClient(base_url=stack.url, timeout=60, trust_env=False) as http:
+    async with stack.async_client() as http:
         return await asyncio.gather(*(http.post(path, json=body) for body in bodies))
 
 
@@ -71,7 +71,7 @@ async def test_a_job_is_guarded_by_its_agent_and_a_bare_reservation_is_not(stack
     job = {"agent_id": "r15-agent", "amount_cents": 4200, "currency": "usd", "reference": "job"}
     answers = await ask(stack, [job] * 3 + [job | {"agent_id": "r15-other"}], "/payments/create")
     assert sorted(answer.status_code for answer in answers) == [200, 200, 202, 202]
-    async with httpx.AsyncClient(base_url=stack.url, timeout=60, trust_env=False) as http:
+    async with stack.async_client() as http:
         held = [await http.post("/agents/r15-agent/reserve", params={"amount_cents": 5000}) for _ in range(3)]
     assert [(answer.status_code, answer.json()["status"]) for answer in held] == [(200, "reserved")] * 3
 

@@ -41,7 +41,7 @@ TEXTS = [
     "é\u202e",
 ]
 ASKED_BACK = "Something happened"
-quiet, door_embedder, door_sandbox = doors.quiet, doors.door_embedder, doors.door_sandbox
+quiet, door_sandbox = doors.quiet, doors.door_sandbox
 door_settings, door = doors.door_settings, doors.door
 
 
@@ -67,9 +67,9 @@ class YesAdviser:
 
 @pytest.fixture
 async def door_desk(
-    quiet: None, pool: Any, door_settings: Any, door_embedder: Any, door_sandbox: Any
+    quiet: None, pool: Any, door_settings: Any, embedder: Any, door_sandbox: Any
 ) -> AsyncIterator[Desk]:
-    async for desk in doors.door_desk.__wrapped__(quiet, pool, door_settings, door_embedder, door_sandbox):  # type: ignore[attr-defined]
+    async for desk in doors.door_desk.__wrapped__(quiet, pool, door_settings, embedder, door_sandbox):  # type: ignore[attr-defined]
         yield replace(desk, adviser=YesAdviser())
 
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 
 import httpx
 
+from paywarden.kit.tls import trusted_for
+
 _PAUSE_SECONDS = (0.05, 0.4)
 
 
@@ -35,7 +37,7 @@ class Traffic:
                 callers.create_task(self._caller(numbers))
 
     async def _caller(self, numbers: Iterator[int]) -> None:
-        async with httpx.AsyncClient(timeout=20, trust_env=False) as http:
+        async with httpx.AsyncClient(timeout=20, trust_env=False, verify=trusted_for(self.url())) as http:
             for number in numbers:
                 await self._pay(http, number)
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -10,15 +9,6 @@ import pytest
 from paywarden.kit.errors import InvalidFieldError
 from paywarden.memory.embedder import MAX_EMBEDDED_CHARACTERS
 from paywarden.memory.local_embedder import UniversalSentenceEmbedder
-
-
-@pytest.fixture(scope="module")
-def embedder() -> Iterator[UniversalSentenceEmbedder]:
-    """Loaded once: it works in a thread of its own, so every test's event loop may use it."""
-    made = UniversalSentenceEmbedder()
-    asyncio.run(made.preload())
-    yield made
-    asyncio.run(made.close())
 
 
 @pytest.mark.parametrize("text", ["I was charged twice", "日本語", "😀", "\u200b", "!", "\u0301", "x" * 20_000])

@@ -62,14 +62,12 @@ def some() -> list[Case]:
 
 
 @pytest.fixture(scope="module")
-def vectors(some: list[Case]) -> Vectors:
+def vectors(some: list[Case], embedder: UniversalSentenceEmbedder) -> Vectors:
     """Vectors of all that the cases hold, by the default embedder."""
 
     async def learnt() -> Vectors:
-        embedder = UniversalSentenceEmbedder()
         known = Vectors(embedder)
         await learn(some, known)
-        await embedder.close()
         return known
 
     return asyncio.run(learnt())

@@ -19,12 +19,10 @@ SOME = 24
 TENANT = ids.new_uuid()
 
 
-async def test_the_desk_finds_the_same_notes(pool: Pool) -> None:
-    embedder = UniversalSentenceEmbedder()
+async def test_the_desk_finds_the_same_notes(pool: Pool, embedder: UniversalSentenceEmbedder) -> None:
     vectors = Vectors(embedder)
     some = labelled.make(messages.load())[:SOME]
     await learn(some, vectors)
-    await embedder.close()
     async with transaction(pool, TENANT) as connection:
         await tenants.create(connection, TENANT, "evals", "test")
         for case in some:

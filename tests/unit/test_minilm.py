@@ -84,9 +84,9 @@ async def test_every_text_has_a_unit_vector(embedder: MiniLMEmbedder, text: str)
 
 
 async def test_it_finds_the_right_intent_without_torch(embedder: MiniLMEmbedder) -> None:
-    """A sixth of the training part, asked with a tenth of the published test part; `make evals` asks with all of it."""
-    corpus, asked = messages.load()[::6], messages.published_test()[::10]
+    """A twelfth of the training part, asked with a twentieth of the test part; `make evals` asks with all of it."""
+    corpus, asked = messages.load()[::12], messages.published_test()[::20]
     found = await retrieval.measure(asked, corpus, Vectors(embedder), embedder.id)
     print(f"MiniLM: hit@1 {found.hit_at_1:.3f} of {found.queries} among {found.corpus}")
-    assert found.hit_at_1 > 0.82
+    assert found.hit_at_1 > 0.78
     assert "torch" not in sys.modules

@@ -36,7 +36,8 @@ async def serve(settings: Settings) -> None:
     _LOG.info("api starts", version=version("paywarden"), pid=os.getpid())
     # Opened here and not by the server, which would answer a wrong configuration with its own traceback.
     # Of several processes the others load the embedder, which takes 120 MB, when a text first needs it.
-    async with desk_opener(settings, preload=settings.api_process in (None, 1))() as desk:
+    preload = settings.embedder_preload and settings.api_process in (None, 1)
+    async with desk_opener(settings, preload=preload)() as desk:
         await _serve_desk(settings, desk, stopping)
     _LOG.info("api stopped", pid=os.getpid())
 

@@ -15,6 +15,7 @@ import httpx
 from paywarden.cli.access import DEFAULT_URL, KEY_VARIABLE, START_IT, data_folder, find_access, ready_line
 from paywarden.client import Paywarden, PaywardenClientError, is_loopback
 from paywarden.kit.errors import PaywardenError
+from paywarden.kit.tls import trusted_for
 from paywarden.settings import Settings
 
 _OLDEST_PYTHON = (3, 11)
@@ -235,4 +236,4 @@ def _sandbox(folder: Path) -> list[Finding]:
 
 
 def _get(url: str) -> httpx.Response:
-    return httpx.get(url, timeout=5.0, trust_env=not is_loopback(url))
+    return httpx.get(url, timeout=5.0, trust_env=not is_loopback(url), verify=trusted_for(url))

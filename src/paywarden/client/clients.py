@@ -17,6 +17,7 @@ from paywarden.client.conversation import Answer, Call, Conversation, NoAnswer, 
 from paywarden.client.errors import PaywardenUsageError
 from paywarden.client.gate import AsyncGate, Gate, HoldStory
 from paywarden.client.usage import NOT_UTF8, checked_api_key, checked_url
+from paywarden.kit.tls import trusted_for
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -202,6 +203,7 @@ def _settings(url: str, key: str | None, timeout_seconds: float) -> dict[str, An
         "timeout": httpx.Timeout(timeout_seconds, connect=_CONNECT_TIMEOUT_SECONDS),
         # A key for a service on this machine must not travel to a proxy that the environment names.
         "trust_env": not is_loopback(url),
+        "verify": trusted_for(url),
     }
 
 

@@ -20,6 +20,7 @@ from paywarden.decisions.claude_answer import (
     answer_schema,
     read_reply,
 )
+from paywarden.kit.tls import trusted_for
 
 _STATUS_WORDS: Final[dict[int, FailureWord]] = {
     401: "adviser_unauthenticated",
@@ -45,7 +46,9 @@ class ClaudeClient:
             default_headers={"Accept-Encoding": "identity"},
             # The SDK follows redirects by default, and takes the case along to wherever they lead.
             http_client=anthropic.DefaultAsyncHttpxClient(
-                follow_redirects=False, event_hooks={"response": [_bound_answer]}
+                follow_redirects=False,
+                event_hooks={"response": [_bound_answer]},
+                verify=trusted_for(base_url or ""),
             ),
         )
 

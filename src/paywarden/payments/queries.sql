@@ -217,20 +217,27 @@ order by transaction_id desc, id desc
 limit %(limit)s;
 
 -- name: list_payments_in_status
--- Those of some kinds in some statuses: the newest of each pair from one index, then the newest of them all. A filter that
--- may be absent would have no index in a plan that serves every call.
+-- Those of some kinds in some statuses: where the newest of each pair stand is read from one index, and of the newest of
+-- them all the rows. A filter that may be absent would have no index in a plan that serves every call.
 select payment.*, paywarden.quickstart_status(origin, bare, payment.status) as quickstart_status
-from unnest(%(statuses)s::text[]) as in_status, unnest(%(kinds)s::text[]) as of_kind
-cross join lateral (
-    select * from paywarden.payments as newest
-    where newest.tenant_id = (select paywarden.tenant())
-      and newest.transaction_id < pg_snapshot_xmin(pg_current_snapshot())
-      and newest.status = in_status and newest.kind = of_kind
-      and (newest.transaction_id, newest.id) < (%(after_transaction)s::text::xid8, %(after_id)s::uuid)
+from (
+    select newest.transaction_id, newest.id
+    from unnest(%(statuses)s::text[]) as in_status, unnest(%(kinds)s::text[]) as of_kind
+    cross join lateral (
+        select transaction_id, id from paywarden.payments
+        where tenant_id = (select paywarden.tenant())
+          and transaction_id < pg_snapshot_xmin(pg_current_snapshot())
+          and status = in_status and kind = of_kind
+          and (transaction_id, id) < (%(after_transaction)s::text::xid8, %(after_id)s::uuid)
+        order by transaction_id desc, id desc
+        limit %(limit)s) as newest
     order by newest.transaction_id desc, newest.id desc
-    limit %(limit)s) as payment
-order by payment.transaction_id desc, payment.id desc
-limit %(limit)s;
+    limit %(limit)s) as place
+cross join lateral (
+    select * from paywarden.payments as stored
+    where stored.tenant_id = (select paywarden.tenant()) and stored.id = place.id
+    limit 1) as payment
+order by place.transaction_id desc, place.id desc;
 
 -- name: list_payments_of_customer
 -- Those of one customer, in one status and of one kind if these are named.

@@ -1,10 +1,10 @@
 """A small client of the control routes, for tests and the demo."""
 
-import ssl
 from typing import Any
 
 import httpx
 
+from paywarden.kit.tls import trusted_for
 from paywarden.sandbox.faults import Fault, Operation
 
 
@@ -13,9 +13,9 @@ class SandboxControl:
 
     def __init__(self, url: str, api_key: str) -> None:
         headers = {"Authorization": f"Bearer {api_key}"}
-        # The sandbox is plain HTTP on loopback; an empty context spares loading the certificates of the world.
-        nobody = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        self._client = httpx.AsyncClient(base_url=url, headers=headers, timeout=30, trust_env=False, verify=nobody)
+        self._client = httpx.AsyncClient(
+            base_url=url, headers=headers, timeout=30, trust_env=False, verify=trusted_for(url)
+        )
 
     async def arm(
         self,

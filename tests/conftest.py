@@ -19,6 +19,8 @@ from urllib.parse import quote
 
 import psycopg
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
 from paywarden.db.embedded import QUICKSTART, SERVICE, SUPERUSER, EmbeddedServer
 from paywarden.db.migrate import migrate
@@ -38,6 +40,16 @@ CONFIGURATION = {
 # A database is some hundred small files: a disk takes up to twenty times as long over them as memory does.
 MEMORY, ENOUGH_BYTES = Path("/dev/shm"), 2 * 2**30  # noqa: S108 - only as the parent of folders with random names
 LONGEST_FILES = {"test_r01_no_double_charge", "test_r03_database_crashes", "test_up", "test_demo_play"}
+# They take what ``paywarden up`` starts as it comes, and leave it able to do its work.
+FILES_OF_ONE_SERVICE = {
+    "test_cli_commands",
+    "test_cli_import",
+    "test_quickstart_contract",
+    "test_gate",
+    "test_r11_webhooks_http",
+    "test_r14_keys_http",
+    "test_r15_duplicates_http",
+}
 _PREFIX = "paywarden-test-"
 MIGRATOR = "migrator"
 TEMPLATE = "template_paywarden"
@@ -48,16 +60,21 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "both_versions: run on PostgreSQL 18 and on PostgreSQL 16")
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What takes minutes comes first, so that no worker is left alone with it at the end.
-
-    A worker takes a whole file, or all files that say they share something: ``xdist_group``.
-    """
+    """What takes minutes comes first, so that no worker is left alone with it at the end."""
     items.sort(key=lambda item: item.path.stem not in LONGEST_FILES)
-    for item in items:
-        if item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+
+
+class FilesByService(LoadFileScheduling):  # type: ignore[misc]
+    """A worker takes a whole file, or all files that share one running service."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = str(super()._split_scope(nodeid))
+        return "one service" if Path(file).stem in FILES_OF_ONE_SERVICE else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> FilesByService:
+    return FilesByService(config, log)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -264,7 +281,7 @@ def database(server: Server, database_numbers: Iterator[int]) -> Iterator[Databa
 
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """What ``paywarden up`` starts, once for all files of the group ``one service``: leave it as able as it was."""
+    """What ``paywarden up`` starts, once for ``FILES_OF_ONE_SERVICE``."""
     started = Stack(tmp_path_factory.mktemp("service") / "data")
     try:
         yield started.start()

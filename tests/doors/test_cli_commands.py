@@ -21,7 +21,7 @@ from paywarden.client import Paywarden, PaywardenApiError
 from tests.doors.test_cli_application import HEAVY
 from tests.stack import Stack, wait_until
 
-pytestmark = [pytest.mark.timeout(180), pytest.mark.xdist_group("one service")]
+pytestmark = pytest.mark.timeout(180)
 _NUMBERS = count(1)
 
 

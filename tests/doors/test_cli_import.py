@@ -13,7 +13,7 @@ from paywarden.cli.application import build
 from paywarden.client import Paywarden, PaywardenUnreachableError
 from tests.stack import Stack
 
-pytestmark = [pytest.mark.timeout(180), pytest.mark.xdist_group("one service")]
+pytestmark = pytest.mark.timeout(180)
 
 
 @pytest.fixture(autouse=True)

@@ -18,7 +18,7 @@ from tests.doors.outside import agent, await_status, event, fresh, payment, refu
 from tests.sandbox_process import SandboxProcess
 from tests.stack import Stack
 
-pytestmark = [pytest.mark.timeout(120), pytest.mark.xdist_group("one service")]
+pytestmark = pytest.mark.timeout(120)
 
 ANSWER_SECONDS = 5.0
 

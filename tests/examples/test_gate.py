@@ -14,7 +14,7 @@ from paywarden.client import AsyncPaywarden, Paywarden, PaywardenApiError
 from tests.examples.conftest import EXAMPLES
 from tests.stack import Stack
 
-pytestmark = [pytest.mark.timeout(180), pytest.mark.xdist_group("one service")]
+pytestmark = pytest.mark.timeout(180)
 _NUMBERS = count(1)
 TEXT = "The quick brown fox jumps over the lazy dog. " * 7
 COST, MOST = 10, 12

@@ -17,7 +17,7 @@ import pytest
 
 from tests.stack import Stack, wait_until
 
-pytestmark = [pytest.mark.timeout(180), pytest.mark.xdist_group("one service")]
+pytestmark = pytest.mark.timeout(180)
 
 ATTEMPTS = 2_000
 CONNECTIONS = 8

@@ -11,7 +11,7 @@ import pytest
 
 from tests.stack import Stack
 
-pytestmark = [pytest.mark.timeout(180), pytest.mark.xdist_group("one service")]
+pytestmark = pytest.mark.timeout(180)
 
 CLIENTS, KEYS = 50, 10
 CHARGE = {"kind": "charge", "amount_minor": 700, "currency": "usd", "customer": "c", "purpose": "order"}

@@ -8,7 +8,7 @@ import pytest
 
 from tests.stack import Stack
 
-pytestmark = [pytest.mark.timeout(180), pytest.mark.xdist_group("one service")]
+pytestmark = pytest.mark.timeout(180)
 
 ORDERS, COPIES = 12, 5
 

@@ -16,6 +16,10 @@ class Case(Protocol):
     unit: str
     rate: bool
 
+    @property
+    def database(self) -> str | None:
+        """Where on the run's server it writes, if it does."""
+
     def prepare(self, world: World) -> None:
         """Make what the case needs, once; nothing of it is measured."""
 
@@ -32,6 +36,11 @@ class ServiceCase:
     unit = "1/s"
     rate = True
     service: Service
+
+    @property
+    def database(self) -> str:
+        """That of the service."""
+        return self.service.database
 
     def press(
         self,

@@ -58,7 +58,7 @@ def _measured(options: Options) -> list[Result]:
         cases = {name: CASES[name]() for name in options.cases}
         for case in cases.values():
             case.prepare(world)
-        samples = _rounds(cases, options)
+        samples = _rounds(server, cases, options)
         _prove(cases, samples)
     finally:
         world.close()
@@ -67,13 +67,15 @@ def _measured(options: Options) -> list[Result]:
     return [result(name, case.unit, samples[name], yardstick, case.rate) for name, case in cases.items()]
 
 
-def _rounds(cases: dict[str, Case], options: Options) -> dict[str, list[Sample]]:
-    """Every case once a round, so that whatever else the machine does meets them alike."""
+def _rounds(server: Server, cases: dict[str, Case], options: Options) -> dict[str, list[Sample]]:
+    """Every case once a round, so that whatever else the machine does meets them alike, but not the case before it."""
     samples: dict[str, list[Sample]] = {name: [] for name in cases}
     for number in range(options.rounds):
         for name, case in cases.items():
             sample = case.measure(options.seconds)
             samples[name].append(sample)
+            if case.database is not None:
+                server.tidy(case.database)
             print(f"  round {number + 1}: {name} {sample.value:,.4g} {case.unit}", file=sys.stderr, flush=True)
     return samples
 

@@ -20,6 +20,7 @@ class WarmStart:
 
     unit = "s"
     rate = False
+    database = None
 
     def prepare(self, world: World) -> None:
         self._folder = world.server.folder / type(self).__name__

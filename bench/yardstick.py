@@ -6,7 +6,6 @@ from bench.figures import Sample, percentile
 from bench.machine import BenchError
 from bench.world import World, told
 
-_DATABASE = "tpcb"
 _SCALE, _CLIENTS, _THREADS = 10, 8, 2
 _LOGGED_SHARE = 0.1
 _RATE = re.compile(r"^tps = ([0-9.]+)", re.MULTILINE)
@@ -18,12 +17,13 @@ class TpcB:
 
     unit = "1/s"
     rate = True
+    database = "tpcb"
 
     def prepare(self, world: World) -> None:
         """Its tables, in a database of its own on the same server."""
         self._server = world.server
         with told("pgbench's tables"):
-            self._server.create(_DATABASE)
+            self._server.create(self.database)
             self._pgbench("-i", "-q", "-s", str(_SCALE))
 
     def measure(self, seconds: int) -> Sample:
@@ -42,7 +42,7 @@ class TpcB:
         return []
 
     def _pgbench(self, *options: str) -> str:
-        done = self._server.program("pgbench", options, _DATABASE)
+        done = self._server.program("pgbench", options, self.database)
         if done.returncode != 0:
             raise BenchError(f"pgbench failed: {done.stderr[-2000:]}")
         return done.stdout

@@ -35,7 +35,8 @@ async def sandbox(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
 
     The shared one is alive and without faults at the start of each; its book and its clock run on.
     """
-    if request.node.get_closest_marker("shared_sandbox") is None:
+    marker = request.node.get_closest_marker("shared_sandbox")
+    if marker is None or marker.args == (False,):
         process = SandboxProcess.start(tmp_path / "sandbox", webhook_delay_seconds=_DELAY_SECONDS)
         yield process
         process.stop()

@@ -20,6 +20,8 @@ from paywarden.providers.rest import RestProvider
 from tests.flow.watched_provider import watch
 from tests.flow.world import Death, Reaper, World, all_of, event
 
+pytestmark = pytest.mark.shared_sandbox
+
 CLEARING = "provider_clearing/rest/"
 CLAIM = Ask("payout", 600, "usd", payee="iban-of-ann", customer_id="ann", purpose="claims", reference="CLM-1")
 
@@ -160,6 +162,7 @@ async def test_an_event_of_another_kind_proves_nothing_about_a_payout(
     assert world.discrepancies(asked) == ["event_kind_differs"]
 
 
+@pytest.mark.shared_sandbox(False)
 async def test_reconciliation_matches_payouts_and_misses_what_is_not_ours(claims: Claims, world: World) -> None:
     await claims.paid()
     now = world.one("select paywarden.clock()")
@@ -169,6 +172,7 @@ async def test_reconciliation_matches_payouts_and_misses_what_is_not_ours(claims
     assert report["until"] > now
 
 
+@pytest.mark.shared_sandbox(False)
 async def test_what_only_the_statement_proves_of_a_payout_is_booked(claims: Claims, world: World) -> None:
     paid = await claims.paid()
     world.edit("delete from paywarden.transfers where payment_id = %s and book = 'money'", paid.id)

@@ -83,7 +83,7 @@ def _rounds(server: Server, cases: dict[str, Case], options: Options) -> dict[st
 def _sample(server: Server, case: Case, seconds: int) -> Sample:
     """One measurement of what is warm, and nothing left behind for the next case.
 
-    Processes that rested for a minute first fetch their memory back; a vacuum that is due comes at any moment.
+    What rested for a minute is slow at first; a vacuum that is due comes at any moment.
     """
     if case.database is None:
         return case.measure(seconds)

@@ -197,13 +197,15 @@ class AsyncPaywarden(Methods):
 
 
 def _settings(url: str, key: str | None, timeout_seconds: float) -> dict[str, Any]:
+    base_url = checked_url(url)
+    here = is_loopback(url)
     return {
-        "base_url": checked_url(url),
+        "base_url": base_url,
         "headers": {"Authorization": f"Bearer {key}"} if checked_api_key(key) else {},
         "timeout": httpx.Timeout(timeout_seconds, connect=_CONNECT_TIMEOUT_SECONDS),
         # A key for a service on this machine must not travel to a proxy that the environment names.
-        "trust_env": not is_loopback(url),
-        "verify": trusted_for(url),
+        "trust_env": not here,
+        "verify": trusted_for(url) if here else True,
     }
 
 

@@ -20,7 +20,6 @@ from paywarden.decisions.claude_answer import (
     answer_schema,
     read_reply,
 )
-from paywarden.kit.tls import trusted_for
 
 _STATUS_WORDS: Final[dict[int, FailureWord]] = {
     401: "adviser_unauthenticated",
@@ -46,9 +45,7 @@ class ClaudeClient:
             default_headers={"Accept-Encoding": "identity"},
             # The SDK follows redirects by default, and takes the case along to wherever they lead.
             http_client=anthropic.DefaultAsyncHttpxClient(
-                follow_redirects=False,
-                event_hooks={"response": [_bound_answer]},
-                verify=trusted_for(base_url or ""),
+                follow_redirects=False, event_hooks={"response": [_bound_answer]}
             ),
         )
 

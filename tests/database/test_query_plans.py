@@ -85,9 +85,8 @@ class Lookup:
 
 
 LOOKUPS = [
-    Lookup("payments.list_payments", "payments_in_order", PAGE),
     Lookup(
-        "payments.list_payments_in_status",
+        "payments.list_payments",
         "payments_in_status",
         PAGE | {"statuses": ["in_review", "denied"], "kinds": ["charge", "refund", "payout"]},
     ),
@@ -125,8 +124,8 @@ LOOKUPS = [
         {"customer_id": CUSTOMER, "after_id": NEWEST[1], "limit": 21},
     ),
     Lookup("memory.notes_of_customer", "notes_by_customer", {"customer_id": CUSTOMER, "before": None, "limit": 20}),
-    Lookup("audit.events_of_subject", "events_by_subject", {"subject_id": SOME_ID}),
-    Lookup("decisions.checks_of_payment", "checks_by_payment", {"payment_id": SOME_ID}),
+    Lookup("audit.events_of_subject", "events_pkey", {"subject_id": SOME_ID}),
+    Lookup("decisions.checks_of_payment", "checks_pkey", {"payment_id": SOME_ID}),
     Lookup("reconciliation.list_discrepancies", "discrepancies_in_status", {"status": "open", "limit": 101}),
     Lookup("reconciliation.discrepancies_of_payment", "discrepancies_by_payment", {"payment_id": SOME_ID}),
     Lookup("reviews.reviews_of_payment", "reviews_by_payment", {"payment_id": SOME_ID}),
@@ -212,12 +211,12 @@ def missed(database: Database, lookups: list[Lookup]) -> dict[str, Any]:
 def test_what_is_looked_up_is_found_by_its_index(grown: Database) -> None:
     assert missed(grown, LOOKUPS) == {}
     _drop(grown, "payments_in_status")
-    assert set(missed(grown, LOOKUPS)) == {"payments.list_payments_in_status"}, "a lost index was not missed"
+    assert set(missed(grown, LOOKUPS)) == {"payments.list_payments"}, "a lost index was not missed"
 
 
 def test_the_newest_of_some_kinds_and_statuses_are_read_in_order(grown: Database) -> None:
     """Not all of a kind, to be sorted afterwards: what is sorted are a page of each."""
-    (lookup,) = [each for each in LOOKUPS if each.statement == "payments.list_payments_in_status"]
+    (lookup,) = [each for each in LOOKUPS if each.statement == "payments.list_payments"]
     for tree in trees(grown, lookup):
         sorts = [node for node in nodes(tree) if "Sort" in node["Node Type"]]
         assert len(sorts) == 1

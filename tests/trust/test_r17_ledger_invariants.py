@@ -32,6 +32,7 @@ CORRUPTIONS: dict[str, str] = {
     "held_matches_holds": "update paywarden.accounts set held = held + 1 where code like 'authority/%'",
     "holds_follow_payments": "update paywarden.holds set status = 'pending', closed_at = null where status = 'posted'",
     "holds_name_principals": "update paywarden.holds set principal_id = id where principal_id is not null",
+    "history_is_of_what_is_there": "update paywarden.events set principal_id = id where principal_id is not null",
     "no_budget_overspent": "update paywarden.accounts set held = balance + 1 where code like 'authority/%'",
     "nothing_sent_without_intention": "update paywarden.payments set status = 'processing', oversight = 'reviewed',"
     " hold_id = (select id from paywarden.holds limit 1) where status = 'in_review'",

@@ -60,7 +60,7 @@ select looked.id, looked.payment_id, looked.decision_id, found.finding ->> 'rule
     found.finding ->> 'result' as result, found.finding ->> 'detail' as detail, looked.policy_version, looked.created_at
 from paywarden.checks as looked
 cross join jsonb_array_elements(looked.findings) with ordinality as found (finding, place)
-where looked.tenant_id = (select paywarden.tenant()) and looked.payment_id = %(payment_id)s
+where looked.tenant_id = (select paywarden.tenant()) and looked.subject_id = %(payment_id)s
 order by looked.id, found.place;
 
 -- name: open_adviser_day

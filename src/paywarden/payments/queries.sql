@@ -207,17 +207,7 @@ where tenant_id = (select paywarden.tenant()) and payment_id = %(payment_id)s an
   and source = %(source)s;
 
 -- name: list_payments
--- Committed payments, newest first, after a cursor.
-select payment.*, paywarden.quickstart_status(origin, bare, status) as quickstart_status
-from paywarden.payments as payment
-where tenant_id = (select paywarden.tenant())
-  and transaction_id < pg_snapshot_xmin(pg_current_snapshot())
-  and (transaction_id, id) < (%(after_transaction)s::text::xid8, %(after_id)s::uuid)
-order by transaction_id desc, id desc
-limit %(limit)s;
-
--- name: list_payments_in_status
--- Those of some kinds in some statuses: where the newest of each pair stand is read from one index, and of the newest of
+-- Committed payments of some kinds in some statuses, newest first, after a cursor: where the newest of each pair stand is read from one index, and of the newest of
 -- them all the rows. A filter that may be absent would have no index in a plan that serves every call.
 select payment.*, paywarden.quickstart_status(origin, bare, payment.status) as quickstart_status
 from (

@@ -372,12 +372,11 @@ async def page(
     """Committed payments, newest first, after a cursor of (transaction, id)."""
     transaction_id, payment_id = after or NEWEST
     values: dict[str, Any] = {"limit": limit, "after_transaction": transaction_id, "after_id": payment_id}
-    statement = SQL.list_payments
     if customer_id is not None:
         statement = SQL.list_payments_of_customer
         values |= {"customer_id": customer_id, "status": status, "kind": kind}
-    elif status is not None or kind is not None:
-        statement = SQL.list_payments_in_status
+    else:
+        statement = SQL.list_payments
         values["statuses"] = [each.value for each in Status] if status is None else [status]
         values["kinds"] = list(get_args(Kind)) if kind is None else [kind]
     return [from_row(row) for row in await (await connection.execute(statement, values)).fetchall()]

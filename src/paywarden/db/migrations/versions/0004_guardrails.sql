@@ -36,7 +36,7 @@ call paywarden.wall('paywarden.mandate_limits');
 grant insert, update on paywarden.mandate_limits to paywarden_app;
 
 create table paywarden.duplicate_guards (
-    tenant_id uuid not null references paywarden.tenants (id),
+    tenant_id uuid not null,
     fingerprint bytea not null check (length(fingerprint) = 32),
     last_at timestamptz not null,
     primary key (tenant_id, fingerprint)
@@ -165,20 +165,21 @@ call paywarden.make_insert_only('paywarden.decision_evidence');
 
 -- Every guard check of a payment or decision, with the rule and what it saw.
 create table paywarden.checks (
-    tenant_id uuid not null references paywarden.tenants (id),
+    -- That of its payment or decision.
+    tenant_id uuid not null,
     id uuid not null,
     payment_id uuid,
     decision_id uuid,
+    -- What they are found by, so that one index serves.
+    subject_id uuid not null generated always as (coalesce(payment_id, decision_id)) stored,
     -- What one look at the rules found, in their order: [{"rule", "result": "pass", "fail" or "note", "detail"}, ...].
     findings jsonb not null check (jsonb_typeof(findings) = 'array'),
     policy_version text,
     created_at timestamptz not null default paywarden.clock(),
-    primary key (tenant_id, id),
+    primary key (tenant_id, subject_id, id),
     foreign key (tenant_id, payment_id) references paywarden.payments (tenant_id, id),
-    foreign key (tenant_id, decision_id) references paywarden.decisions (tenant_id, id),
-    check (coalesce(payment_id, decision_id) is not null)
+    foreign key (tenant_id, decision_id) references paywarden.decisions (tenant_id, id)
 );
-create index checks_by_payment on paywarden.checks (tenant_id, payment_id, id) where payment_id is not null;
 create index checks_by_decision on paywarden.checks (tenant_id, decision_id, id) where decision_id is not null;
 call paywarden.wall('paywarden.checks');
 call paywarden.make_insert_only('paywarden.checks');

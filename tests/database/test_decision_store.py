@@ -146,7 +146,7 @@ async def test_a_decision_of_another_tenant_is_not_there(pool: Pool, case: Case)
 
 
 async def test_a_check_must_be_about_something(pool: Pool, case: Case) -> None:
-    with pytest.raises(psycopg.errors.CheckViolation):
+    with pytest.raises(psycopg.errors.NotNullViolation):
         async with transaction(pool, TENANT) as connection:
             await store.save_checks(connection, [Check("rule", "pass", "fine")])
 

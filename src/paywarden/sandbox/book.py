@@ -53,9 +53,13 @@ class Transaction:
 
 
 class Book:
-    """The open book. All work runs in one thread, so transactions are serial; an error rolls its transaction back."""
+    """The open book. All work runs in one thread, so transactions are serial; an error rolls its transaction back.
+
+    ``written`` is set after every transaction that changed something; whoever waits for changes clears it.
+    """
 
     def __init__(self, folder: Path) -> None:
+        self.written = asyncio.Event()
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="book")
         self._connection = self._thread.submit(_open, folder / "sandbox.sqlite3").result()
@@ -63,7 +67,10 @@ class Book:
 
     async def run(self, work: Callable[[Transaction], Result]) -> Result:
         """The result of ``work`` in a transaction that is durable when this returns."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._transact, work)
+        result, changed = await asyncio.get_running_loop().run_in_executor(self._thread, self._transact, work)
+        if changed:
+            self.written.set()
+        return result
 
     async def change_settings(self, **changes: Any) -> Settings:
         """Replace the named settings and keep them."""
@@ -85,11 +92,14 @@ class Book:
         self._thread.submit(self._connection.close).result()
         self._thread.shutdown()
 
-    def _transact(self, work: Callable[[Transaction], Result]) -> Result:
+    def _transact(self, work: Callable[[Transaction], Result]) -> tuple[Result, bool]:
+        """The result, and whether anything was changed."""
         now_ms = int(utc_now().timestamp() * 1000) + self._settings.clock_offset_ms
+        changes = self._connection.total_changes
         with self._connection:
             self._connection.execute("BEGIN")
-            return work(Transaction(self._connection, now_ms, self._settings))
+            result = work(Transaction(self._connection, now_ms, self._settings))
+        return result, self._connection.total_changes > changes
 
 
 def new_id(kind: str) -> str:

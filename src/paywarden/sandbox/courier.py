@@ -1,6 +1,7 @@
 """Delivers due events to the receiver, signed over the raw body, until it answers 2xx."""
 
 import asyncio
+import contextlib
 import hashlib
 import hmac
 
@@ -10,7 +11,6 @@ from paywarden.sandbox import outbox
 from paywarden.sandbox.book import Book
 
 _AT_ONCE = 32
-_POLL_SECONDS = 0.05
 _ATTEMPT_SECONDS = 5.0
 
 
@@ -29,8 +29,16 @@ class Courier:
         """Deliver until cancelled."""
         async with httpx.AsyncClient(timeout=_ATTEMPT_SECONDS, trust_env=False) as client:
             while True:
+                self._book.written.clear()
                 if not await self._round(client):
-                    await asyncio.sleep(_POLL_SECONDS)
+                    await self._rest()
+
+    async def _rest(self) -> None:
+        """Until the next delivery is due, or until somebody writes into the book."""
+        seconds = await self._book.run(outbox.seconds_to_next) if self._book.settings.webhook_url else None
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._book.written.wait()
 
     async def _round(self, client: httpx.AsyncClient) -> bool:
         """Attempt what is due once; whether there was anything."""

@@ -35,6 +35,14 @@ def due_deliveries(transaction: Transaction, limit: int) -> list[sqlite3.Row]:
     )
 
 
+def seconds_to_next(transaction: Transaction) -> float | None:
+    """How long until a delivery is due, never below zero; None while there is none to come."""
+    row = transaction.one("SELECT min(next_at) AS next_at FROM deliveries WHERE delivered_at IS NULL")
+    if row is None or row["next_at"] is None:
+        return None
+    return max(0.0, (int(row["next_at"]) - transaction.now_ms) / 1000)
+
+
 def record_attempts(transaction: Transaction, delivered: Sequence[int], refused: Sequence[int]) -> None:
     """Close what the receiver took; put off the rest by half a second, doubling up to ten."""
     for delivery_id in delivered:

@@ -25,6 +25,8 @@ _AT_ONCE = 16
 _LOOK_AHEAD = 8 * _AT_ONCE
 _EVENTS_AT_ONCE = 2 * MOST_A_BATCH
 _GROUPS_AT_ONCE = 4
+# What was given minutes to days may end a second late; an idle worker then asks the database a third as often.
+_CLOCK_SECONDS = 1.0
 Look = Callable[[Connection, int], Awaitable[list[dict[str, Any]]]]
 Work = Callable[[Desk, UUID, UUID], Awaitable[object]]
 
@@ -32,7 +34,7 @@ Work = Callable[[Desk, UUID, UUID], Awaitable[object]]
 async def run_once(desk: Desk) -> int:
     """Do everything that is due now once; how many rows were touched."""
     done = len(await _apply_events(desk))
-    for look, work in _DUE:
+    for look, work in (_NEXT_STEP, *_OUT_OF_TIME):
         rows_due = await _find(desk, look, _AT_ONCE)
         await asyncio.gather(*(_attempt(desk, work, row) for row in rows_due))
         done += len(rows_due)
@@ -41,10 +43,12 @@ async def run_once(desk: Desk) -> int:
 
 async def run_until(desk: Desk, stop: asyncio.Event) -> None:
     """Work until ``stop``. Each kind of work has places of its own, so that a slow provider holds up no event."""
+    pause_seconds = desk.settings.poll_interval_milliseconds / 1000
     async with asyncio.TaskGroup() as group:
         group.create_task(_keep_up_with_events(desk, stop))
-        for look, work in _DUE:
-            group.create_task(_keep_up(desk, look, work, stop))
+        group.create_task(_keep_up(desk, *_NEXT_STEP, stop, pause_seconds))
+        for look, work in _OUT_OF_TIME:
+            group.create_task(_keep_up(desk, look, work, stop, max(pause_seconds, _CLOCK_SECONDS)))
         group.create_task(embedding.keep_up(desk, stop))
 
 
@@ -80,9 +84,8 @@ async def _apply_events(desk: Desk) -> list[int]:
     return await asyncio.gather(*(apply(*group) for group in groups))
 
 
-async def _keep_up(desk: Desk, look: Look, work: Work, stop: asyncio.Event) -> None:
-    """Fill free places with what is due, at once while there is more, else every poll interval."""
-    pause_seconds = desk.settings.poll_interval_milliseconds / 1000
+async def _keep_up(desk: Desk, look: Look, work: Work, stop: asyncio.Event, pause_seconds: float) -> None:
+    """Fill free places with what is due, at once while there is more, else after a pause."""
     running: dict[UUID, asyncio.Task[None]] = {}
     waiting: deque[dict[str, Any]] = deque()
     while not stop.is_set():
@@ -108,7 +111,7 @@ async def _fresh(desk: Desk, look: Look, running: set[UUID]) -> list[dict[str, A
 
 
 async def _pause(stop: asyncio.Event, running: dict[UUID, asyncio.Task[None]], seconds: float) -> None:
-    """Wait for the poll interval, a stop, or (when every place is taken) the first place to become free."""
+    """Wait so long, or for a stop, or (when every place is taken) the first place to become free."""
     stopped = asyncio.create_task(stop.wait())
     waited = {stopped, *running.values()} if len(running) >= _AT_ONCE else {stopped}
     await asyncio.wait(waited, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
@@ -181,8 +184,8 @@ async def forget_keys(desk: Desk, tenant_id: UUID) -> int:
         return await idempotency.forget_expired(connection)
 
 
-_DUE: tuple[tuple[Look, Work], ...] = (
-    (queue.due, advance.work),
+_NEXT_STEP: tuple[Look, Work] = (queue.due, advance.work)
+_OUT_OF_TIME: tuple[tuple[Look, Work], ...] = (
     (queue.expiring, expire),
     (queue.facts_overdue, expire_unanswered),
     (reviews.overdue, expire_unreviewed),

@@ -279,6 +279,13 @@ def database(server: Server, database_numbers: Iterator[int]) -> Iterator[Databa
     assert server.roles() == roles
 
 
+@pytest.fixture(scope="session", autouse=True)
+def installation(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """All workers of a run start their services on copies of one data folder."""
+    base = tmp_path_factory.getbasetemp()
+    Stack.installation = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "installation"
+
+
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """What ``paywarden up`` starts, once for ``FILES_OF_ONE_SERVICE``."""

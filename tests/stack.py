@@ -3,6 +3,7 @@
 Start it from the main thread: the kernel ends it with the thread that forked it, so nothing outlives a test run.
 """
 
+import fcntl
 import json
 import os
 import selectors
@@ -13,7 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import httpx
 import psutil
@@ -46,10 +47,16 @@ _OURS = ("DATABASE_URL", "PAYMENT_", "ANTHROPIC_", "VOYAGE_", "OPENAI_", "PAYWAR
 
 
 class Stack:
-    """One installation: a data folder, a port, and what runs on it. ``package`` is searched before our own code."""
+    """One service: a data folder, a port, and what runs on it. ``package`` is searched before our own code.
 
-    def __init__(self, data: Path, *, package: Path | None = None, **environment: str) -> None:
-        self.data, self.port = data, free_port()
+    A folder that does not exist yet is a copy of ``installation``, where the tests name one: that spares a third of a
+    first start. With ``fresh`` it is empty.
+    """
+
+    installation: ClassVar[Path | None] = None
+
+    def __init__(self, data: Path, *, package: Path | None = None, fresh: bool = False, **environment: str) -> None:
+        self.data, self.port, self._fresh = data, free_port(), fresh
         self.ready: dict[str, Any] = {}
         self.seconds_to_ready = 0.0
         self._environment = {**_neutral_environment(), **SHORT_WAITS, **environment}
@@ -60,6 +67,9 @@ class Stack:
     def start(self, *, port: int | None = None) -> "Stack":
         """Start, and return when the ready line is there."""
         self.port = port or self.port
+        if self.installation is not None and not self._fresh and not self.data.exists():
+            _install(self.installation)
+            subprocess.run(["cp", "--archive", "--reflink=auto", self.installation, self.data], check=True)  # noqa: S607
         began = time.monotonic()
         self._process = self.spawn("up", "--json", "--no-demo", "--port", str(self.port), "--data", str(self.data))
         assert self._process.stdout is not None
@@ -223,6 +233,20 @@ class Stack:
         finally:
             if process.stdout is not None:
                 process.stdout.close()
+
+
+def _install(folder: Path) -> None:
+    """Start the service on ``folder`` and stop it, unless that was done; whoever comes meanwhile waits."""
+    with folder.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not folder.exists():
+            first = Stack(folder.with_suffix(".part"), fresh=True)
+            try:
+                first.start()
+                first.stop()
+            finally:
+                first.end()
+            first.data.rename(folder)
 
 
 def proportional_bytes(processes: list[psutil.Process]) -> int:

@@ -132,7 +132,7 @@ async def test_a_worker_that_dies_while_it_resolves_is_followed_by_another(
     world: World, reaper: Reaper, fault: str
 ) -> None:
     async def unknown(name: str) -> Payment:
-        stage = world.stage.with_settings(answer_timeout_seconds=0.001)
+        stage = world.stage.sending_only()
         await stage.sandbox.arm(fault, times=1, operation="submit")
         payment = await stage.charge(600, customer_id=name)
         await world.advance(60)

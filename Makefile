@@ -17,8 +17,9 @@ NODE_MODULES := interop/node_modules
 run: $(VENV)/.run
 	@exec $(BIN)/paywarden up $(ARGS)
 
+# What pytest compiles is kept, also where the environment forbids it: each of its processes would do it all again.
 test: $(VENV)/.dev
-	@exec $(BIN)/python -m pytest $(TESTS) $(ARGS)
+	@unset PYTHONDONTWRITEBYTECODE; exec $(BIN)/python -m pytest $(TESTS) $(ARGS)
 
 # Retrieval and advice on real messages; with ANTHROPIC_API_KEY: make evals ARGS="--adviser claude --budget-usd 10"
 evals: $(VENV)/.run

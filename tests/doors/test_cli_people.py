@@ -293,3 +293,10 @@ def test_what_lapses_is_told_in_words() -> None:
     told = _told([("outcome_unknown", "recovery"), ("expired", "clock")], [])
     assert re.search(r"outcome_unknown +whoever sent it stopped before the answer", told)
     assert re.search(r"expired +its time was over", told)
+
+
+def test_rules_that_agree_with_a_reviewer_are_not_told_as_if_nobody_had_approved() -> None:
+    told = _told([("in_review", "guard"), ("reserved", "guard")], [])
+    assert re.search(r"in_review +rules decided", told)
+    assert re.search(r"reserved +a reviewer approved, and the rules agreed", told)
+    assert "a reviewer approved" not in _told([("needs_facts", "facts"), ("reserved", "guard")], [])

@@ -40,6 +40,7 @@ _SOURCES = {
     "clock": "its time was over",
     "point_of_no_return": "rules were asked once more before sending",
 }
+_AFTER_AN_APPROVAL = "a reviewer approved, and the rules agreed"
 
 
 def story(dossier: Dossier) -> RenderableType:
@@ -250,13 +251,17 @@ def _attestations(dossier: Dossier) -> Iterator[RenderableType]:
 
 def _timeline(dossier: Dossier) -> Iterator[RenderableType]:
     names = {row["reviewer_id"]: row["reviewer_name"] for row in dossier["verdicts"]}
-    lines = beside(_moment(row, names) for row in dossier["timeline"])
+    moves = dossier["timeline"]
+    before = [None, *(row["what"] for row in moves)]
+    lines = beside(_moment(row, was, names) for row, was in zip(moves, before, strict=False))
     if lines is not None:
         yield lines
 
 
-def _moment(row: Mapping[str, Any], names: Mapping[str, str]) -> tuple[Text, Text, Text]:
+def _moment(row: Mapping[str, Any], was: str | None, names: Mapping[str, str]) -> tuple[Text, Text, Text]:
     principal = (row["detail"] or {}).get("principal", "")
     who = names.get(principal, principal) if row["source"] != "ask" else ""
     because = _SOURCES.get(row["source"], row["source"])
+    if (was, row["source"], row["what"]) == ("in_review", "guard", "reserved"):
+        because = _AFTER_AN_APPROVAL
     return _at(row["at"]), cell(row["what"]), cell(f"{because} ({who})" if who else because)

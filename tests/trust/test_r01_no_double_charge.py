@@ -14,7 +14,7 @@ from tests.trust.crash_trial import Chaos, Outcome, judge
 from tests.trust.traffic import Traffic
 from tests.trust.twin import Mistake, broken_package
 
-pytestmark = pytest.mark.timeout(420)
+pytestmark = pytest.mark.timeout(540)
 
 # Events come as late as the sandbox sends them by default: nothing but our own care stands before a second charge.
 CALM = {
@@ -54,7 +54,7 @@ async def attack(stack: Stack, payments: int, kills: int, pick: Callable[[], str
     """Payments by 16 callers while children are killed and every tenth answer is lost after charging."""
     control = stack.sandbox()
     await control.arm("drop_after_charge", rate=0.1, operation="submit")
-    traffic = Traffic(lambda: stack.url, payments, clients=16, limit_seconds=300)
+    traffic = Traffic(lambda: stack.url, payments, clients=16, limit_seconds=420)
     chaos = Chaos(stack, pick, (0.3, 1.5))
     began = time.monotonic()
     await asyncio.gather(traffic.run(), chaos.run(kills))

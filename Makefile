@@ -26,7 +26,7 @@ evals: $(VENV)/.run
 	@exec $(BIN)/python -m evals $(ARGS)
 
 # Speed beside PostgreSQL's own benchmark (bench/README.md): make bench CASES="hold_http" ROUNDS=5 SECONDS=10, or FULL=1
-bench: $(VENV)/.run
+bench: $(VENV)/.dev
 	@exec $(BIN)/python -m bench $(if $(CASES),--cases "$(CASES)") $(if $(ROUNDS),--rounds $(ROUNDS)) \
 	  $(if $(SECONDS),--seconds $(SECONDS)) $(if $(filter 1,$(FULL)),--full) $(ARGS)
 

@@ -7,9 +7,10 @@ from tests.conftest import Database
 
 # The locks that make the check of a balance true, taken away; and a moment between the check and the write.
 _MISTAKES = (
-    ("ledger_lock", "account.code for no key update of account", "account.code"),
+    ("ledger_lock_accounts", "account.code for no key update of account", "account.code"),
     ("ledger_grant", "    for no key update;", ";"),
-    ("ledger_stretch", "        if v_decision.stop", "        perform pg_sleep(0.02);\n        if v_decision.stop"),
+    ("ledger_stretch", "    if p_fresh and", "    perform pg_sleep(0.02);\n    if p_fresh and"),
+    ("ledger_write_in_turn", "        if v_decision.stop", "        perform pg_sleep(0.02); if v_decision.stop"),
 )
 
 

@@ -4,8 +4,6 @@ from dataclasses import dataclass
 from typing import Literal
 from uuid import UUID
 
-from msgspec import Struct
-
 from paywarden.kit.checks import Check
 
 __all__ = [
@@ -28,7 +26,8 @@ MandateKind = Literal["charge", "refund", "payout", "gate"]
 Verdict = Literal["approve", "deny", "escalate", "need_facts"]
 
 
-class AdviceFacts(Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class AdviceFacts:
     """An adviser's opinion after the code's own checks of it. ``confidence`` is 0 to 100."""
 
     verdict: Verdict
@@ -38,7 +37,8 @@ class AdviceFacts(Struct, frozen=True):
     supported_by_trusted: bool
 
 
-class Approval(Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class Approval:
     """Another principal's yes to exactly this action, given in ``role``, which that principal still has."""
 
     reviewer_id: UUID
@@ -46,7 +46,8 @@ class Approval(Struct, frozen=True):
     role: str
 
 
-class PaymentFacts(Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class PaymentFacts:
     """One payment as the rules see it.
 
     ``counterparty`` is the customer (charge, refund) or the payee (payout) as text, empty for a bare reservation.

@@ -2,7 +2,7 @@
 
 A column is the text of a PostgreSQL array; what an intent lacks is NULL there, and a column of nothing but NULL is left
 out. The columns of accounts, authorities, lines, movements and grants have lengths of their own and point at intents
-and accounts by number, from 1 on.
+and accounts by number, from 1 on. A sheet of one tenant names it once, as ``all_of``.
 """
 
 from collections.abc import Iterable, Sequence
@@ -38,6 +38,7 @@ _INTENTS = (
 )  # fmt: skip
 _ACCOUNTS = ("account_tenant", "account_id", "book", "asset", "code", "normal", "floor")
 _AUTHORITIES = ("authority_tenant", "authority_principal", "authority_version", "authority_until")
+_TENANTS = (_INTENTS[0], _ACCOUNTS[0], _AUTHORITIES[0])
 _MANDATES = ("mandate_of", "mandate_id")
 _LINES = ("line_of", "line_no", "line_held", "line_debit", "line_credit")
 _MOVES = ("move_of", "move_debit", "move_credit", "move_amount")
@@ -66,6 +67,7 @@ class Sheet:
         self._lines: list[Row] = []
         self._moves: list[Row] = []
         self._grants: list[Row] = []
+        self._tenants: set[str] = set()
         self._numbers: dict[tuple[str, AccountRef], str] = {}
         self._authority_numbers: dict[tuple[object, ...], str] = {}
 
@@ -75,6 +77,8 @@ class Sheet:
         Raises InvalidFieldError when an amount is not 1 to 10^15: what can fail on type or range is refused here.
         """
         tenant = _text(tenant_id)
+        if tenant_id is not None:
+            self._tenants.add(tenant)
         for intent in intents:
             place = str(len(self._intents) + 1)
             match intent:
@@ -91,11 +95,11 @@ class Sheet:
 
     def as_json(self) -> str:
         """The sheet as the text of a JSON object."""
-        parts: dict[str, str | int] = {
-            "places": len(self._intents),
-            "accounts": len(self._accounts),
-            "authorities": len(self._authorities),
-        }
+        parts: dict[str, str] = {}
+        left_out: tuple[str, ...] = ()
+        if len(self._tenants) == 1:
+            (parts["all_of"],) = self._tenants
+            left_out = _TENANTS
         for names, rows in (
             (_INTENTS, self._intents),
             (_ACCOUNTS, self._accounts),
@@ -106,7 +110,7 @@ class Sheet:
             (_GRANTS, self._grants),
         ):
             for name, column in zip(names, zip(*rows, strict=True), strict=False):
-                if column.count(_NO) < len(column):
+                if name not in left_out and column.count(_NO) < len(column):
                     parts[name] = f"{{{','.join(column)}}}"
         return _encode(parts).decode()
 

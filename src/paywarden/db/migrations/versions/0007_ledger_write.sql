@@ -438,10 +438,46 @@ declare
 begin
     foreach v_table in array array['accounts', 'holds', 'hold_lines', 'idempotency_keys', 'transfers',
                                    'authority_grants', 'payments', 'principals', 'mandates'] loop
+        -- ``is true`` keeps the planner from looking rows up by the whole group instead of by their key.
         execute format(
             'create policy group_wall on paywarden.%I for all to paywarden_ledger
-                 using (tenant_id = any ((select paywarden.ledger_tenants())::uuid[]))', v_table);
+                 using ((tenant_id = any ((select paywarden.ledger_tenants())::uuid[])) is true)', v_table);
+        -- One wall is enough to ask at each row: the doors let no tenant in who is not in the group.
+        execute format('alter policy tenant_wall on paywarden.%I to paywarden_owner, paywarden_app', v_table);
     end loop;
+end
+$$;
+
+-- A sheet of intents: columns instead of rows. Intents, accounts and authorities are named by number, from 1 on; the
+-- columns ``_of`` name the intent that a line, movement or budget window belongs to.
+create type paywarden.ledger_sheet as (
+    tenant uuid[], op text[], hold uuid[], payment uuid[], amount bigint[], authority integer[], of_principal uuid[],
+    key_principal uuid[], key text[], fingerprint text[],
+    gate_principal uuid[], currency text[], customer text[], mandate uuid[], feature text[],
+    operation text[], fact_kind text[], event_at timestamptz[], transfer text[], fact boolean[],
+    seconds integer[], final boolean[], status text[],
+    account_tenant uuid[], account_id uuid[], book text[], asset text[], code text[], normal text[], floor bigint[],
+    authority_tenant uuid[], authority_principal uuid[], authority_version bigint[], authority_until timestamptz[],
+    mandate_of integer[], mandate_id uuid[],
+    line_of integer[], line_no integer[], line_held integer[], line_debit integer[], line_credit integer[],
+    move_of integer[], move_debit integer[], move_credit integer[], move_amount bigint[],
+    grant_of integer[], grant_mandate uuid[], grant_window text[], grant_currency text[], grant_limit bigint[],
+    grant_account integer[], grant_source integer[], grant_transfer uuid[]
+);
+
+-- A sheet as it arrives, read once; ``p_tenant``: everything in it is this tenant's.
+create function paywarden.ledger_read(p_sheet jsonb, p_tenant uuid) returns paywarden.ledger_sheet
+    language plpgsql
+as $$
+declare
+    v_sheet paywarden.ledger_sheet := jsonb_populate_record(null::paywarden.ledger_sheet, p_sheet);
+begin
+    if p_tenant is not null then
+        v_sheet.tenant := array_fill(p_tenant, array[cardinality(v_sheet.op)]);
+        v_sheet.account_tenant := array_fill(p_tenant, array[coalesce(cardinality(v_sheet.code), 0)]);
+        v_sheet.authority_tenant := array_fill(p_tenant, array[coalesce(cardinality(v_sheet.authority_version), 0)]);
+    end if;
+    return v_sheet;
 end
 $$;
 
@@ -458,6 +494,12 @@ create type paywarden.ledger_state as (
     entry_amount bigint[]
 );
 
+-- What a sheet finds under the locks of its accounts: what its new holds take all in all from which, and whether it
+-- makes nothing but new holds and all that they take is there.
+create type paywarden.ledger_locked as (
+    number integer[], taken bigint[], fits boolean
+);
+
 -- What was decided: results by place, what was short, and by account what changes. ``stop`` is the first place that
 -- is not decided.
 create type paywarden.ledger_decision as (
@@ -465,33 +507,37 @@ create type paywarden.ledger_decision as (
 );
 
 -- Store the keys of a stretch, in the order of keys; by place, whether the key is new.
-create function paywarden.ledger_keys(p_sheet jsonb, p_from integer, p_upto integer) returns boolean[]
+create function paywarden.ledger_keys(p_sheet paywarden.ledger_sheet, p_from integer, p_upto integer) returns boolean[]
     language plpgsql
 as $$
 declare
-    v_tenants uuid[] := p_sheet ->> 'tenant';
-    v_principals uuid[] := p_sheet ->> 'key_principal';
-    v_keys text[] := p_sheet ->> 'key';
+    v_tenants uuid[] := p_sheet.tenant;
+    v_principals uuid[] := p_sheet.key_principal;
+    v_keys text[] := p_sheet.key;
+    v_fingerprints text[] := p_sheet.fingerprint;
+    v_holds uuid[] := p_sheet.hold;
     v_now timestamptz := paywarden.clock();
     v_new_tenants uuid[];
     v_new_principals uuid[];
     v_new_keys text[];
     v_new boolean[];
 begin
+    if v_keys is null then
+        return array_fill(true, array[p_upto]);
+    end if;
     with stored as (
         insert into paywarden.idempotency_keys (
             tenant_id, principal_id, key, fingerprint, hold_id, lease_until, created_at, expires_at)
-        select tenant_id, principal_id, key, decode(fingerprint, 'hex'), hold_id, v_now, v_now,
-            v_now + interval '30 days'
-        from unnest(v_tenants, v_principals, v_keys, (p_sheet ->> 'fingerprint')::text[], (p_sheet ->> 'hold')::uuid[])
-            with ordinality as given(tenant_id, principal_id, key, fingerprint, hold_id, place)
-        where key is not null and place between p_from and p_upto
-        order by tenant_id, principal_id, key, place
+        select v_tenants[place], v_principals[place], v_keys[place], decode(v_fingerprints[place], 'hex'),
+            v_holds[place], v_now, v_now, v_now + interval '30 days'
+        from generate_series(p_from, p_upto) as place
+        where v_keys[place] is not null
+        order by v_tenants[place], v_principals[place], v_keys[place], place
         on conflict do nothing
         returning tenant_id, principal_id, key)
     select array_agg(tenant_id), array_agg(principal_id), array_agg(key)
     into v_new_tenants, v_new_principals, v_new_keys from stored;
-    if cardinality(v_new_keys) = p_upto - p_from + 1 then
+    if cardinality(v_new_keys) = cardinality(array_remove(v_keys[p_from:p_upto], null)) then
         return array_fill(true, array[p_upto]);
     end if;
     select array_agg(is_new order by place) into v_new
@@ -506,108 +552,129 @@ end
 $$;
 
 -- The ids of the accounts that a sheet names, by number; null where there is none.
-create function paywarden.ledger_named(p_sheet jsonb) returns uuid[]
+create function paywarden.ledger_named(p_sheet paywarden.ledger_sheet) returns uuid[]
     language plpgsql
 as $$
+declare
+    v_tenants uuid[] := p_sheet.account_tenant;
+    v_books text[] := p_sheet.book;
+    v_assets text[] := p_sheet.asset;
+    v_codes text[] := p_sheet.code;
 begin
     return array(
         -- The order makes the planner take the index by code, also while the table is too small to be worth one.
         select (select account.id from paywarden.accounts as account
-                where account.tenant_id = named.tenant_id and account.code = named.code
-                  and account.book is not distinct from named.book and account.asset is not distinct from named.asset
+                where account.tenant_id = v_tenants[number] and account.code = v_codes[number]
+                  and account.book is not distinct from v_books[number]
+                  and account.asset is not distinct from v_assets[number]
                 order by account.book, account.asset limit 1)
-        from unnest((p_sheet ->> 'account_tenant')::uuid[], (p_sheet ->> 'book')::text[], (p_sheet ->> 'asset')::text[],
-                    (p_sheet ->> 'code')::text[])
-            with ordinality as named(tenant_id, book, asset, code, number)
+        from generate_series(1, cardinality(v_tenants)) as number
         order by number);
 end
 $$;
 
--- Lock what a stretch touches: payments, then holds, then accounts, each in order; the ids of the accounts that the sheet
--- names, null where there is none yet. A new hold only promises away: the other side of its lines stays free.
-create function paywarden.ledger_lock(p_sheet jsonb, p_from integer, p_upto integer) returns uuid[]
+-- Lock the payments and then the stored holds of a stretch, each in order; the ids of the accounts that it names.
+create function paywarden.ledger_lock(p_sheet paywarden.ledger_sheet, p_from integer, p_upto integer) returns uuid[]
     language plpgsql
 as $$
 declare
-    v_tenants uuid[] := p_sheet ->> 'tenant';
-    v_ops text[] := p_sheet ->> 'op';
     v_named uuid[];
-    v_owners uuid[] := p_sheet ->> 'account_tenant';
-    v_stored_owners uuid[];
-    v_stored uuid[];
 begin
-    if p_sheet ? 'payment' then
+    if p_sheet.payment is not null then
         perform 1 from paywarden.payments as payment
         where (payment.tenant_id, payment.id) in (
             select tenant_id, payment_id
-            from unnest(v_tenants, (p_sheet ->> 'payment')::uuid[]) with ordinality as given(tenant_id, payment_id, place)
+            from unnest(p_sheet.tenant, p_sheet.payment) with ordinality as given(tenant_id, payment_id, place)
             where payment_id is not null and place between p_from and p_upto)
         order by payment.tenant_id, payment.id for no key update of payment;
     end if;
-    if v_ops && '{post,void,extend}' then
+    if p_sheet.op && '{post,void,extend}' then
         perform 1 from paywarden.holds as hold
         where (hold.tenant_id, hold.id) in (
             select tenant_id, hold_id
-            from unnest(v_tenants, v_ops, (p_sheet ->> 'hold')::uuid[])
+            from unnest(p_sheet.tenant, p_sheet.op, p_sheet.hold)
                 with ordinality as given(tenant_id, op, hold_id, place)
             where op <> 'reserve' and hold_id is not null and place between p_from and p_upto)
         order by hold.tenant_id, hold.id for no key update of hold;
-        select array_agg(line.tenant_id), array_agg(account_id) into v_stored_owners, v_stored
-        from unnest(v_tenants, v_ops, (p_sheet ->> 'hold')::uuid[])
-            with ordinality as given(tenant_id, op, hold_id, place)
-        join paywarden.hold_lines as line using (tenant_id, hold_id)
-        cross join unnest(case when op = 'post' then array[held_account_id, debit_account_id, credit_account_id]
-                               else array[held_account_id] end) as account_id
-        where op in ('post', 'void') and place between p_from and p_upto;
     end if;
     v_named := paywarden.ledger_named(p_sheet);
     if array_position(v_named, null) is not null then
         -- Who may open accounts waits for whoever else does: rows that do not exist cannot be locked in order.
         perform pg_advisory_xact_lock(hashtextextended('paywarden.accounts:' || tenant_id, 0))
-        from (select distinct tenant_id from unnest(v_owners, v_named) as named(tenant_id, id)
+        from (select distinct tenant_id from unnest(p_sheet.account_tenant, v_named) as named(tenant_id, id)
               where id is null and tenant_id = any (paywarden.ledger_tenants()) order by tenant_id) as opening;
         v_named := paywarden.ledger_named(p_sheet);
     end if;
-    perform 1 from paywarden.accounts as account
-    where (account.tenant_id, account.id) in (
-        select v_owners[number], v_named[number]
-        from unnest((p_sheet ->> 'line_held')::integer[] || (p_sheet ->> 'move_debit')::integer[]
-            || (p_sheet ->> 'move_credit')::integer[] || (p_sheet ->> 'grant_account')::integer[]
-            || (p_sheet ->> 'grant_source')::integer[]) as number
-        union
-        select * from unnest(v_stored_owners, v_stored))
-    order by account.tenant_id, account.book, account.asset, account.code for no key update of account;
     return v_named;
 end
 $$;
 
--- By number, whether the authority no longer holds: tenant, principal, key, mandates, or anything changed since guard.
-create function paywarden.ledger_stale(p_sheet jsonb) returns boolean[]
+-- Lock the accounts that a stretch touches, in order. A new hold only promises away: the other side of its lines stays
+-- free.
+create function paywarden.ledger_lock_accounts(
+    p_sheet paywarden.ledger_sheet, p_from integer, p_upto integer, p_named uuid[]) returns paywarden.ledger_locked
     language plpgsql
 as $$
 declare
-    v_tenants uuid[] := p_sheet ->> 'authority_tenant';
+    v_ops text[] := p_sheet.op;
+    v_amounts bigint[] := p_sheet.amount;
+    v_owners uuid[] := p_sheet.account_tenant;
+    v_accounts uuid[] := p_named;
+    v_takers integer[] := p_sheet.line_of;
+    v_numbers integer[] := p_sheet.line_held || p_sheet.move_debit || p_sheet.move_credit || p_sheet.grant_account
+        || p_sheet.grant_source;
+    v_taken bigint[];
+    v_fits boolean;
+begin
+    if v_ops && '{post,void}' then
+        select v_owners || array_agg(tenant_id), v_accounts || array_agg(account_id),
+            v_numbers || array_agg((cardinality(p_named) + turn)::integer)
+        into v_owners, v_accounts, v_numbers
+        from (
+            select line.tenant_id, account_id, row_number() over () as turn
+            from unnest(p_sheet.tenant, v_ops, p_sheet.hold) with ordinality as given(tenant_id, op, hold_id, place)
+            join paywarden.hold_lines as line using (tenant_id, hold_id)
+            cross join unnest(case when op = 'post' then array[held_account_id, debit_account_id, credit_account_id]
+                                   else array[held_account_id] end) as account_id
+            where op in ('post', 'void') and place between p_from and p_upto) as stored;
+    end if;
+    select array_agg(number), array_agg(taken), bool_and(not blocked and taken <= free)
+    into v_numbers, v_taken, v_fits
+    from (
+        select number, taken, blocked, balance - held - floor as free
+        from (select number, sum(v_amounts[taker])::bigint as taken
+              from unnest(v_numbers, v_takers) as line(number, taker) group by number) as wanted
+        join paywarden.accounts as account on account.tenant_id = v_owners[number] and account.id = v_accounts[number]
+        order by account.tenant_id, account.book, account.asset, account.code for no key update of account) as locked;
+    return row(v_numbers, v_taken, coalesce(v_fits, true) and 'reserve' = all (v_ops)
+        and array_position(p_named, null) is null);
+end
+$$;
+
+-- By number, whether the authority no longer holds: tenant, principal, key, mandates, or anything changed since guard.
+create function paywarden.ledger_stale(p_sheet paywarden.ledger_sheet) returns boolean[]
+    language plpgsql
+as $$
+declare
+    v_tenants uuid[] := p_sheet.authority_tenant;
     v_now timestamptz := paywarden.clock();
     v_stale boolean[];
     v_number integer;
 begin
-    select array_agg(stale) into v_stale
-    from (
-        select tenant.id is null or principal.id is null or coalesce(valid_until <= v_now, false) as stale
-        from unnest(v_tenants, (p_sheet ->> 'authority_principal')::uuid[], (p_sheet ->> 'authority_version')::bigint[],
-                    (p_sheet ->> 'authority_until')::timestamptz[])
+    v_stale := array(
+        select tenant.id is null or principal.id is null or coalesce(valid_until <= v_now, false)
+        from unnest(v_tenants, p_sheet.authority_principal, p_sheet.authority_version, p_sheet.authority_until)
             with ordinality as given(tenant_id, principal_id, version, valid_until, number)
         left join paywarden.tenants as tenant
             on tenant.id = given.tenant_id and tenant.status = 'active' and tenant.authority_version = given.version
         left join paywarden.principals as principal
             on principal.tenant_id = given.tenant_id and principal.id = given.principal_id
            and principal.status = 'active'
-        order by number) as checked;
-    if p_sheet ? 'mandate_of' then
+        order by number);
+    if p_sheet.mandate_of is not null then
         for v_number in
             select authority
-            from unnest((p_sheet ->> 'mandate_of')::integer[], (p_sheet ->> 'mandate_id')::uuid[])
-                as given(authority, mandate_id)
+            from unnest(p_sheet.mandate_of, p_sheet.mandate_id) as given(authority, mandate_id)
             left join paywarden.mandates as mandate
                 on mandate.tenant_id = v_tenants[authority] and mandate.id = given.mandate_id
                and mandate.status = 'active' and mandate.valid_from <= v_now
@@ -637,15 +704,15 @@ end
 $$;
 
 -- The accounts of a stretch under their numbers, as they are under its locks.
-create function paywarden.ledger_load_accounts(p_sheet jsonb, p_state paywarden.ledger_state)
+create function paywarden.ledger_load_accounts(p_sheet paywarden.ledger_sheet, p_state paywarden.ledger_state)
     returns paywarden.ledger_state
     language plpgsql
 as $$
 declare
-    v_floors bigint[] := p_sheet ->> 'floor';
-    v_normals text[] := p_sheet ->> 'normal';
-    v_books text[] := p_sheet ->> 'book';
-    v_assets text[] := p_sheet ->> 'asset';
+    v_floors bigint[] := p_sheet.floor;
+    v_normals text[] := p_sheet.normal;
+    v_books text[] := p_sheet.book;
+    v_assets text[] := p_sheet.asset;
 begin
     select array_agg(free), array_agg(blocked), array_agg(sign), array_agg(book <> 'authority'), array_agg(book),
         array_agg(asset)
@@ -665,7 +732,8 @@ $$;
 
 -- The lines of stored holds and the movements of a stretch, beside the lines of its new holds.
 create function paywarden.ledger_load_entries(
-    p_sheet jsonb, p_from integer, p_upto integer, p_state paywarden.ledger_state) returns paywarden.ledger_state
+    p_sheet paywarden.ledger_sheet, p_from integer, p_upto integer, p_state paywarden.ledger_state)
+    returns paywarden.ledger_state
     language plpgsql
 as $$
 declare
@@ -678,8 +746,7 @@ begin
     select array_agg(place), array_agg(line.tenant_id), array_agg(held_account_id), array_agg(debit_account_id),
         array_agg(credit_account_id)
     into v_places, v_owners, v_held, v_debit, v_credit
-    from unnest((p_sheet ->> 'tenant')::uuid[], (p_sheet ->> 'op')::text[], (p_sheet ->> 'hold')::uuid[])
-        with ordinality as given(tenant_id, op, hold_id, place)
+    from unnest(p_sheet.tenant, p_sheet.op, p_sheet.hold) with ordinality as given(tenant_id, op, hold_id, place)
     join paywarden.hold_lines as line using (tenant_id, hold_id)
     where op in ('post', 'void') and place between p_from and p_upto;
     p_state.tenant := p_state.tenant || v_owners || v_owners || v_owners;
@@ -701,8 +768,7 @@ begin
                 with ordinality as new(place, held, debit, credit, seq)
             union all
             select 1, seq, place, null, debit, credit, amount
-            from unnest((p_sheet ->> 'move_of')::integer[], (p_sheet ->> 'move_debit')::integer[],
-                        (p_sheet ->> 'move_credit')::integer[], (p_sheet ->> 'move_amount')::bigint[])
+            from unnest(p_sheet.move_of, p_sheet.move_debit, p_sheet.move_credit, p_sheet.move_amount)
                 with ordinality as moved(place, debit, credit, amount, seq)) as entry
         order by place, no) as numbered;
     return p_state;
@@ -710,23 +776,23 @@ end
 $$;
 
 -- What the decisions about a stretch stand on.
-create function paywarden.ledger_load(p_sheet jsonb, p_from integer, p_upto integer, p_named uuid[])
+create function paywarden.ledger_load(p_sheet paywarden.ledger_sheet, p_from integer, p_upto integer, p_named uuid[])
     returns paywarden.ledger_state
     language plpgsql
 as $$
 declare
     v_state paywarden.ledger_state;
-    v_tenants uuid[] := p_sheet ->> 'tenant';
-    v_ops text[] := p_sheet ->> 'op';
+    v_tenants uuid[] := p_sheet.tenant;
+    v_ops text[] := p_sheet.op;
     v_place integer;
 begin
-    v_state.tenant := p_sheet ->> 'account_tenant';
+    v_state.tenant := p_sheet.account_tenant;
     v_state.account := p_named;
-    v_state.entry_of := p_sheet ->> 'line_of';
-    v_state.entry_no := p_sheet ->> 'line_no';
-    v_state.entry_held := p_sheet ->> 'line_held';
-    v_state.entry_debit := p_sheet ->> 'line_debit';
-    v_state.entry_credit := p_sheet ->> 'line_credit';
+    v_state.entry_of := p_sheet.line_of;
+    v_state.entry_no := p_sheet.line_no;
+    v_state.entry_held := p_sheet.line_held;
+    v_state.entry_debit := p_sheet.line_debit;
+    v_state.entry_credit := p_sheet.line_credit;
     if v_ops && '{post,void,book}' then
         v_state := paywarden.ledger_load_entries(p_sheet, p_from, p_upto, v_state);
     end if;
@@ -737,7 +803,7 @@ begin
     into v_state.hold_status, v_state.hold_left, v_state.hold_principal, v_state.hold_payment, v_state.plain
     from (
         select *, row_number() over (partition by tenant_id, hold_id order by place) as turn
-        from unnest(v_tenants, v_ops, (p_sheet ->> 'hold')::uuid[])
+        from unnest(v_tenants, v_ops, p_sheet.hold)
             with ordinality as listed(tenant_id, op, hold_id, place)) as given
     left join paywarden.holds as hold on hold.tenant_id = given.tenant_id and hold.id = given.hold_id;
     foreach v_place in array paywarden.ledger_unusual(p_sheet) loop
@@ -749,19 +815,19 @@ $$;
 
 -- The places of operations that were booked before, also by the same sheet, and of holds whose budget window must be
 -- opened or brought to the mandate's present limit first.
-create function paywarden.ledger_unusual(p_sheet jsonb) returns integer[]
+create function paywarden.ledger_unusual(p_sheet paywarden.ledger_sheet) returns integer[]
     language plpgsql
 as $$
 declare
-    v_tenants uuid[] := p_sheet ->> 'tenant';
+    v_tenants uuid[] := p_sheet.tenant;
     v_unusual integer[] := '{}';
 begin
-    if p_sheet ? 'operation' then
+    if p_sheet.operation is not null then
         v_unusual := array(
             select place
             from (
                 select *, row_number() over (partition by tenant_id, operation, fact_kind order by place) as turn
-                from unnest(v_tenants, (p_sheet ->> 'operation')::text[], (p_sheet ->> 'fact_kind')::text[])
+                from unnest(v_tenants, p_sheet.operation, p_sheet.fact_kind)
                     with ordinality as listed(tenant_id, operation, fact_kind, place)
                 where operation is not null) as given
             where turn > 1 or (
@@ -769,12 +835,11 @@ begin
                 where transfer.tenant_id = given.tenant_id and transfer.operation = given.operation
                   and transfer.fact_kind = given.fact_kind order by transfer.line limit 1) is not null);
     end if;
-    if p_sheet ? 'grant_of' then
+    if p_sheet.grant_of is not null then
         v_unusual := v_unusual || array(
             select place
-            from unnest((p_sheet ->> 'grant_of')::integer[], (p_sheet ->> 'grant_mandate')::uuid[],
-                        (p_sheet ->> 'grant_window')::text[], (p_sheet ->> 'grant_currency')::text[],
-                        (p_sheet ->> 'grant_limit')::bigint[])
+            from unnest(p_sheet.grant_of, p_sheet.grant_mandate, p_sheet.grant_window, p_sheet.grant_currency,
+                        p_sheet.grant_limit)
                 as given(place, mandate_id, window_key, currency, limit_minor)
             left join paywarden.authority_grants as opened
                 on opened.tenant_id = v_tenants[place] and opened.mandate_id = given.mandate_id
@@ -788,24 +853,24 @@ $$;
 -- Decide the intents of a stretch in arrival order, as far as they are plain. Nothing is written; each decision counts
 -- for the next, so that a big refused one does not starve a small one that fits.
 create function paywarden.ledger_decide(
-    p_sheet jsonb, p_from integer, p_upto integer, p_state paywarden.ledger_state, p_stale boolean[], p_new boolean[])
-    returns paywarden.ledger_decision
+    p_sheet paywarden.ledger_sheet, p_from integer, p_upto integer, p_state paywarden.ledger_state, p_stale boolean[],
+    p_new boolean[]) returns paywarden.ledger_decision
     language plpgsql
 as $$
 declare
-    v_ops text[] := p_sheet ->> 'op';
-    v_keys text[] := p_sheet ->> 'key';
-    v_amounts bigint[] := p_sheet ->> 'amount';
-    v_authorities integer[] := p_sheet ->> 'authority';
-    v_of_principals uuid[] := p_sheet ->> 'of_principal';
-    v_finals boolean[] := p_sheet ->> 'final';
-    v_codes text[] := p_sheet ->> 'code';
+    v_ops text[] := p_sheet.op;
+    v_keys text[] := p_sheet.key;
+    v_amounts bigint[] := p_sheet.amount;
+    v_authorities integer[] := p_sheet.authority;
+    v_of_principals uuid[] := p_sheet.of_principal;
+    v_finals boolean[] := p_sheet.final;
+    v_codes text[] := p_sheet.code;
     v_plain boolean[] := p_state.plain;
     v_status text[] := p_state.hold_status;
     v_left bigint[] := p_state.hold_left;
     v_principals uuid[] := p_state.hold_principal;
-    v_payments uuid[] := p_sheet ->> 'payment';
-    v_facts boolean[] := p_sheet ->> 'fact';
+    v_payments uuid[] := p_sheet.payment;
+    v_facts boolean[] := p_sheet.fact;
     v_free bigint[] := p_state.free;
     v_blocked boolean[] := p_state.blocked;
     v_watched boolean[] := p_state.watched;
@@ -916,16 +981,16 @@ $$;
 
 -- Open the accounts that the decisions of a stretch write to and that do not exist yet; the ids of all by number.
 create function paywarden.ledger_open_accounts(
-    p_sheet jsonb, p_state paywarden.ledger_state, p_decision paywarden.ledger_decision) returns uuid[]
+    p_sheet paywarden.ledger_sheet, p_state paywarden.ledger_state, p_decision paywarden.ledger_decision) returns uuid[]
     language plpgsql
 as $$
 declare
-    v_books text[] := p_sheet ->> 'book';
-    v_assets text[] := p_sheet ->> 'asset';
-    v_codes text[] := p_sheet ->> 'code';
-    v_normals text[] := p_sheet ->> 'normal';
-    v_floors bigint[] := p_sheet ->> 'floor';
-    v_ids uuid[] := p_sheet ->> 'account_id';
+    v_books text[] := p_sheet.book;
+    v_assets text[] := p_sheet.asset;
+    v_codes text[] := p_sheet.code;
+    v_normals text[] := p_sheet.normal;
+    v_floors bigint[] := p_sheet.floor;
+    v_ids uuid[] := p_sheet.account_id;
     v_account uuid[] := p_state.account;
     v_results text[] := p_decision.results;
     v_missing integer[];
@@ -954,62 +1019,80 @@ $$;
 
 -- Write the new holds that were granted.
 create function paywarden.ledger_write_holds(
-    p_sheet jsonb, p_state paywarden.ledger_state, p_results text[], p_now timestamptz) returns void
+    p_sheet paywarden.ledger_sheet, p_account uuid[], p_results text[], p_now timestamptz) returns void
     language plpgsql
 as $$
 declare
-    v_tenants uuid[] := p_sheet ->> 'tenant';
-    v_holds uuid[] := p_sheet ->> 'hold';
-    v_ops text[] := p_sheet ->> 'op';
-    v_account uuid[] := p_state.account;
-    v_books text[] := p_state.book;
-    v_assets text[] := p_state.asset;
-    v_written integer;
+    v_tenants uuid[] := p_sheet.tenant;
+    v_holds uuid[] := p_sheet.hold;
+    v_ops text[] := p_sheet.op;
+    v_amounts bigint[] := p_sheet.amount;
+    v_payments uuid[] := p_sheet.payment;
+    v_principals uuid[] := p_sheet.gate_principal;
+    v_currencies text[] := p_sheet.currency;
+    v_customers text[] := p_sheet.customer;
+    v_mandates uuid[] := p_sheet.mandate;
+    v_features text[] := p_sheet.feature;
+    v_seconds integer[] := p_sheet.seconds;
+    v_of integer[] := p_sheet.line_of;
+    v_numbers integer[] := p_sheet.line_no;
+    v_held integer[] := p_sheet.line_held;
+    v_debit integer[] := p_sheet.line_debit;
+    v_credit integer[] := p_sheet.line_credit;
+    v_books text[] := p_sheet.book;
+    v_assets text[] := p_sheet.asset;
 begin
     insert into paywarden.holds (
         tenant_id, id, payment_id, amount_minor, principal_id, currency, customer_id, mandate_id, feature, created_at,
         expires_at)
-    select tenant_id, hold_id, payment_id, amount_minor, principal_id, currency, customer_id, mandate_id, feature, p_now,
-        p_now + make_interval(secs => seconds)
-    from unnest(
-        v_tenants, v_ops, p_results, v_holds, (p_sheet ->> 'amount')::bigint[], (p_sheet ->> 'payment')::uuid[],
-        (p_sheet ->> 'gate_principal')::uuid[], (p_sheet ->> 'currency')::text[], (p_sheet ->> 'customer')::text[],
-        (p_sheet ->> 'mandate')::uuid[], (p_sheet ->> 'feature')::text[], (p_sheet ->> 'seconds')::integer[])
-        as given(tenant_id, op, result, hold_id, amount_minor, payment_id, principal_id, currency, customer_id,
-                 mandate_id, feature, seconds)
-    where op = 'reserve' and result = 'ok'
-    order by tenant_id, hold_id
-    on conflict (tenant_id, id) do nothing;
-    get diagnostics v_written = row_count;
-    if v_written <> (select count(*) from unnest(v_ops, p_results) as given(op, result)
-                     where op = 'reserve' and result = 'ok') then
-        raise exception 'a hold of this id was made meanwhile' using errcode = 'serialization_failure';
-    end if;
+    select v_tenants[place], v_holds[place], v_payments[place], v_amounts[place], v_principals[place],
+        v_currencies[place], v_customers[place], v_mandates[place], v_features[place], p_now,
+        p_now + make_interval(secs => v_seconds[place])
+    from generate_series(1, cardinality(p_results)) as place
+    where p_results[place] = 'ok' and v_ops[place] = 'reserve';
     insert into paywarden.hold_lines (
         tenant_id, hold_id, line, held_account_id, debit_account_id, credit_account_id, book, asset)
-    select v_tenants[place], v_holds[place], line, v_account[held], v_account[debit], v_account[credit], v_books[debit],
-        v_assets[debit]
-    from unnest(p_state.entry_of, p_state.entry_no, p_state.entry_held, p_state.entry_debit, p_state.entry_credit)
-        as entry(place, line, held, debit, credit)
-    where p_results[place] = 'ok' and v_ops[place] = 'reserve';
+    select v_tenants[place], v_holds[place], v_numbers[line], p_account[v_held[line]], p_account[v_debit[line]],
+        p_account[v_credit[line]], v_books[v_debit[line]], v_assets[v_debit[line]]
+    from (select line, v_of[line] as place from generate_series(1, cardinality(v_of)) as line) as new
+    where p_results[place] = 'ok';
+end
+$$;
+
+-- Write the sheet of a stretch that makes nothing but new holds and has everything they take; one outcome for each.
+create function paywarden.ledger_write_fitting(
+    p_sheet paywarden.ledger_sheet, p_named uuid[], p_locked paywarden.ledger_locked) returns jsonb
+    language plpgsql
+as $$
+declare
+    v_owners uuid[] := p_sheet.account_tenant;
+    v_places integer := cardinality(p_sheet.op);
+    v_now timestamptz := paywarden.clock();
+begin
+    perform paywarden.ledger_write_holds(p_sheet, p_named, array_fill('ok'::text, array[v_places]), v_now);
+    update paywarden.accounts as account
+    set held = held + taken
+    from unnest(p_locked.number, p_locked.taken) as change(number, taken)
+    where account.tenant_id = v_owners[number] and account.id = p_named[number] and taken > 0;
+    return to_jsonb(array_fill(v_now, array[v_places]));
 end
 $$;
 
 -- Write the transfers of what was posted, and what became of the stored holds; by place, the hold's row afterwards.
 create function paywarden.ledger_write_posts(
-    p_sheet jsonb, p_state paywarden.ledger_state, p_results text[], p_now timestamptz) returns jsonb[]
+    p_sheet paywarden.ledger_sheet, p_state paywarden.ledger_state, p_results text[], p_now timestamptz) returns jsonb[]
     language plpgsql
 as $$
 declare
-    v_tenants uuid[] := p_sheet ->> 'tenant';
-    v_holds uuid[] := p_sheet ->> 'hold';
-    v_ops text[] := p_sheet ->> 'op';
-    v_amounts bigint[] := p_sheet ->> 'amount';
-    v_payments uuid[] := p_sheet ->> 'payment';
-    v_operations text[] := p_sheet ->> 'operation';
-    v_kinds text[] := p_sheet ->> 'fact_kind';
-    v_bases text[] := p_sheet ->> 'transfer';
-    v_moments timestamptz[] := p_sheet ->> 'event_at';
+    v_tenants uuid[] := p_sheet.tenant;
+    v_holds uuid[] := p_sheet.hold;
+    v_ops text[] := p_sheet.op;
+    v_amounts bigint[] := p_sheet.amount;
+    v_payments uuid[] := p_sheet.payment;
+    v_operations text[] := p_sheet.operation;
+    v_kinds text[] := p_sheet.fact_kind;
+    v_bases text[] := p_sheet.transfer;
+    v_moments timestamptz[] := p_sheet.event_at;
     v_account uuid[] := p_state.account;
     v_books text[] := p_state.book;
     v_assets text[] := p_state.asset;
@@ -1032,8 +1115,8 @@ begin
         from (
             select place, tenant_id, hold_id, case when op = 'post' then amount else 0 end as captured,
                 case when op = 'void' then status when final or amount = amount_left then 'posted' end as ends
-            from unnest(v_tenants, v_ops, p_results, v_holds, v_amounts, (p_sheet ->> 'final')::boolean[],
-                        (p_sheet ->> 'status')::text[], p_state.hold_left)
+            from unnest(v_tenants, v_ops, p_results, v_holds, v_amounts, p_sheet.final,
+                        p_sheet.status, p_state.hold_left)
                 with ordinality as listed(tenant_id, op, result, hold_id, amount, final, status, amount_left, place)
             where op in ('post', 'void') and result = 'ok') as given
         where hold.tenant_id = given.tenant_id and hold.id = given.hold_id
@@ -1047,22 +1130,22 @@ $$;
 
 -- Write what was decided about a stretch; one outcome for each decision.
 create function paywarden.ledger_apply(
-    p_sheet jsonb, p_from integer, p_state paywarden.ledger_state, p_decision paywarden.ledger_decision,
+    p_sheet paywarden.ledger_sheet, p_from integer, p_state paywarden.ledger_state, p_decision paywarden.ledger_decision,
     p_new boolean[]) returns jsonb
     language plpgsql
 as $$
 declare
-    v_ops text[] := p_sheet ->> 'op';
+    v_ops text[] := p_sheet.op;
     v_results text[] := p_decision.results;
     v_short text[] := p_decision.short;
     v_now timestamptz := paywarden.clock();
     v_rows jsonb[];
 begin
-    if exists (select from unnest(v_results) as result where result <> 'ok') then
+    if not 'ok' = all (v_results) then
         -- What was refused stores no key: the same request may come again when it can be met.
         delete from paywarden.idempotency_keys as stored
-        using unnest((p_sheet ->> 'tenant')::uuid[], (p_sheet ->> 'key_principal')::uuid[], (p_sheet ->> 'key')::text[],
-                     v_results, p_new) as given(tenant_id, principal_id, key, result, is_new)
+        using unnest(p_sheet.tenant, p_sheet.key_principal, p_sheet.key, v_results, p_new)
+            as given(tenant_id, principal_id, key, result, is_new)
         where stored.tenant_id = given.tenant_id and stored.principal_id = given.principal_id
           and stored.key = given.key and result <> 'ok' and is_new;
     end if;
@@ -1070,7 +1153,7 @@ begin
         p_state.account := paywarden.ledger_open_accounts(p_sheet, p_state, p_decision);
     end if;
     if 'reserve' = any (v_ops) then
-        perform paywarden.ledger_write_holds(p_sheet, p_state, v_results, v_now);
+        perform paywarden.ledger_write_holds(p_sheet, p_state.account, v_results, v_now);
     end if;
     if v_ops && '{post,void,book}' then
         v_rows := paywarden.ledger_write_posts(p_sheet, p_state, v_results, v_now);
@@ -1095,30 +1178,28 @@ end
 $$;
 
 -- The accounts of one intent, by number, spelled out.
-create function paywarden.ledger_specs(p_sheet jsonb, p_place integer) returns jsonb[]
+create function paywarden.ledger_specs(p_sheet paywarden.ledger_sheet, p_place integer) returns jsonb[]
     language plpgsql stable
 as $$
 declare
-    v_ids uuid[] := p_sheet ->> 'account_id';
-    v_books text[] := p_sheet ->> 'book';
-    v_assets text[] := p_sheet ->> 'asset';
-    v_codes text[] := p_sheet ->> 'code';
-    v_normals text[] := p_sheet ->> 'normal';
-    v_floors bigint[] := p_sheet ->> 'floor';
+    v_ids uuid[] := p_sheet.account_id;
+    v_books text[] := p_sheet.book;
+    v_assets text[] := p_sheet.asset;
+    v_codes text[] := p_sheet.code;
+    v_normals text[] := p_sheet.normal;
+    v_floors bigint[] := p_sheet.floor;
     v_specs jsonb[];
     v_number integer;
 begin
     for v_number in
         select unnest(array[one, other])
         from (
-            select * from unnest((p_sheet ->> 'line_of')::integer[], (p_sheet ->> 'line_debit')::integer[],
-                                 (p_sheet ->> 'line_credit')::integer[])
+            select * from unnest(p_sheet.line_of, p_sheet.line_debit, p_sheet.line_credit)
             union all
-            select * from unnest((p_sheet ->> 'move_of')::integer[], (p_sheet ->> 'move_debit')::integer[],
-                                 (p_sheet ->> 'move_credit')::integer[])
+            select * from unnest(p_sheet.move_of, p_sheet.move_debit, p_sheet.move_credit)
             union all
-            select * from unnest((p_sheet ->> 'grant_of')::integer[], (p_sheet ->> 'grant_account')::integer[],
-                                 (p_sheet ->> 'grant_source')::integer[])) as pair(place, one, other)
+            select * from unnest(p_sheet.grant_of, p_sheet.grant_account, p_sheet.grant_source))
+            as pair(place, one, other)
         where place = p_place
     loop
         v_specs[v_number] := jsonb_build_object(
@@ -1130,48 +1211,46 @@ end
 $$;
 
 -- One intent of a sheet in the form in which the rules for one read it: its accounts spelled out.
-create function paywarden.ledger_spelled(p_sheet jsonb, p_place integer) returns jsonb
+create function paywarden.ledger_spelled(p_sheet paywarden.ledger_sheet, p_place integer) returns jsonb
     language plpgsql stable
 as $$
 declare
     v_specs jsonb[] := paywarden.ledger_specs(p_sheet, p_place);
-    v_transfer text := ((p_sheet ->> 'transfer')::text[])[p_place];
-    v_key text := ((p_sheet ->> 'key')::text[])[p_place];
-    v_principal uuid := ((p_sheet ->> 'gate_principal')::uuid[])[p_place];
+    v_transfer text := p_sheet.transfer[p_place];
+    v_key text := p_sheet.key[p_place];
+    v_principal uuid := p_sheet.gate_principal[p_place];
 begin
     return jsonb_build_object(
-        'op', ((p_sheet ->> 'op')::text[])[p_place],
-        'hold_id', ((p_sheet ->> 'hold')::uuid[])[p_place],
-        'payment_id', ((p_sheet ->> 'payment')::uuid[])[p_place],
-        'amount_minor', ((p_sheet ->> 'amount')::bigint[])[p_place],
-        'expires_in_seconds', ((p_sheet ->> 'seconds')::integer[])[p_place],
-        'of_principal_id', ((p_sheet ->> 'of_principal')::uuid[])[p_place],
-        'operation', ((p_sheet ->> 'operation')::text[])[p_place],
-        'fact_kind', ((p_sheet ->> 'fact_kind')::text[])[p_place],
-        'event_at', ((p_sheet ->> 'event_at')::timestamptz[])[p_place],
-        'fact', ((p_sheet ->> 'fact')::boolean[])[p_place],
-        'final', ((p_sheet ->> 'final')::boolean[])[p_place],
-        'status', ((p_sheet ->> 'status')::text[])[p_place],
+        'op', p_sheet.op[p_place],
+        'hold_id', p_sheet.hold[p_place],
+        'payment_id', p_sheet.payment[p_place],
+        'amount_minor', p_sheet.amount[p_place],
+        'expires_in_seconds', p_sheet.seconds[p_place],
+        'of_principal_id', p_sheet.of_principal[p_place],
+        'operation', p_sheet.operation[p_place],
+        'fact_kind', p_sheet.fact_kind[p_place],
+        'event_at', p_sheet.event_at[p_place],
+        'fact', p_sheet.fact[p_place],
+        'final', p_sheet.final[p_place],
+        'status', p_sheet.status[p_place],
         'gate', case when v_principal is not null then jsonb_build_object(
-            'principal_id', v_principal, 'currency', ((p_sheet ->> 'currency')::text[])[p_place],
-            'customer_id', ((p_sheet ->> 'customer')::text[])[p_place],
-            'mandate_id', ((p_sheet ->> 'mandate')::uuid[])[p_place],
-            'feature', ((p_sheet ->> 'feature')::text[])[p_place]) end,
+            'principal_id', v_principal, 'currency', p_sheet.currency[p_place],
+            'customer_id', p_sheet.customer[p_place],
+            'mandate_id', p_sheet.mandate[p_place],
+            'feature', p_sheet.feature[p_place]) end,
         'transfer_ids', (
             select jsonb_agg(v_transfer || lpad(to_hex(line), 2, '0') order by line)
             from generate_series(0, 63) as line where v_transfer is not null),
         'lines', (
             select coalesce(jsonb_agg(jsonb_build_object(
                 'held', (held <> debit)::integer, 'accounts', array[v_specs[debit], v_specs[credit]]) order by line), '[]')
-            from unnest((p_sheet ->> 'line_of')::integer[], (p_sheet ->> 'line_no')::integer[],
-                        (p_sheet ->> 'line_held')::integer[], (p_sheet ->> 'line_debit')::integer[],
-                        (p_sheet ->> 'line_credit')::integer[]) as listed(place, line, held, debit, credit)
+            from unnest(p_sheet.line_of, p_sheet.line_no, p_sheet.line_held, p_sheet.line_debit, p_sheet.line_credit)
+                as listed(place, line, held, debit, credit)
             where place = p_place),
         'transfers', (
             select coalesce(jsonb_agg(jsonb_build_object(
                 'amount_minor', amount, 'accounts', array[v_specs[debit], v_specs[credit]]) order by seq), '[]')
-            from unnest((p_sheet ->> 'move_of')::integer[], (p_sheet ->> 'move_debit')::integer[],
-                        (p_sheet ->> 'move_credit')::integer[], (p_sheet ->> 'move_amount')::bigint[])
+            from unnest(p_sheet.move_of, p_sheet.move_debit, p_sheet.move_credit, p_sheet.move_amount)
                 with ordinality as listed(place, debit, credit, amount, seq)
             where place = p_place),
         'grants', (
@@ -1179,30 +1258,49 @@ begin
                 'mandate_id', mandate_id, 'window_key', window_key, 'currency', currency, 'limit_minor', limit_minor,
                 'accounts', array[v_specs[account], v_specs[source]], 'transfer_ids', array[transfer_id]) order by seq),
                 '[]')
-            from unnest((p_sheet ->> 'grant_of')::integer[], (p_sheet ->> 'grant_mandate')::uuid[],
-                        (p_sheet ->> 'grant_window')::text[], (p_sheet ->> 'grant_currency')::text[],
-                        (p_sheet ->> 'grant_limit')::bigint[], (p_sheet ->> 'grant_account')::integer[],
-                        (p_sheet ->> 'grant_source')::integer[], (p_sheet ->> 'grant_transfer')::uuid[])
+            from unnest(p_sheet.grant_of, p_sheet.grant_mandate, p_sheet.grant_window, p_sheet.grant_currency,
+                        p_sheet.grant_limit, p_sheet.grant_account, p_sheet.grant_source, p_sheet.grant_transfer)
                 with ordinality as listed(place, mandate_id, window_key, currency, limit_minor, account, source,
                                           transfer_id, seq)
             where place = p_place))
         || case when v_key is null then '{}' else jsonb_build_object('key', jsonb_build_object(
-            'principal_id', ((p_sheet ->> 'key_principal')::uuid[])[p_place], 'key', v_key,
-            'fingerprint', ((p_sheet ->> 'fingerprint')::text[])[p_place])) end;
+            'principal_id', p_sheet.key_principal[p_place], 'key', v_key,
+            'fingerprint', p_sheet.fingerprint[p_place])) end;
 end
 $$;
 
 -- A stretch of a sheet: places p_from to p_upto, in the order of tenants; one outcome for each. The outcome of a new
--- hold is just when it was made.
-create function paywarden.ledger_stretch(p_sheet jsonb, p_from integer, p_upto integer) returns jsonb
+-- hold is just when it was made. Where a whole sheet makes nothing but new holds and their sums fit, each fits in its
+-- turn: amounts are positive. ``p_fresh``: that may be tried; then a hold whose id is known is a unique_violation.
+create function paywarden.ledger_stretch(
+    p_sheet paywarden.ledger_sheet, p_from integer, p_upto integer, p_fresh boolean) returns jsonb
     language plpgsql
 as $$
 declare
-    v_tenants uuid[] := p_sheet ->> 'tenant';
-    v_authorities integer[] := p_sheet ->> 'authority';
     v_new boolean[] := paywarden.ledger_keys(p_sheet, p_from, p_upto);
     v_named uuid[] := paywarden.ledger_lock(p_sheet, p_from, p_upto);
+    v_locked paywarden.ledger_locked := paywarden.ledger_lock_accounts(p_sheet, p_from, p_upto, v_named);
     v_stale boolean[] := paywarden.ledger_stale(p_sheet);
+begin
+    if p_fresh and v_locked.fits and true = all (v_new) and not true = any (v_stale)
+        and (p_sheet.grant_of is null or cardinality(paywarden.ledger_unusual(p_sheet)) = 0)
+    then
+        return paywarden.ledger_write_fitting(p_sheet, v_named, v_locked);
+    end if;
+    return paywarden.ledger_write_in_turn(p_sheet, p_from, p_upto, v_named, v_stale, v_new);
+end
+$$;
+
+-- Write what is locked in the order of arrival, plain intents together and each unusual one by the rules for one.
+create function paywarden.ledger_write_in_turn(
+    p_sheet paywarden.ledger_sheet, p_from integer, p_upto integer, p_named uuid[], p_stale boolean[], p_new boolean[])
+    returns jsonb
+    language plpgsql
+as $$
+declare
+    v_tenants uuid[] := p_sheet.tenant;
+    v_authorities integer[] := p_sheet.authority;
+    v_named uuid[] := p_named;
     v_state paywarden.ledger_state;
     v_decision paywarden.ledger_decision;
     v_place integer := p_from;
@@ -1210,17 +1308,17 @@ declare
 begin
     loop
         v_state := paywarden.ledger_load(p_sheet, v_place, p_upto, v_named);
-        v_decision := paywarden.ledger_decide(p_sheet, v_place, p_upto, v_state, v_stale, v_new);
+        v_decision := paywarden.ledger_decide(p_sheet, v_place, p_upto, v_state, p_stale, p_new);
         if v_decision.stop > v_place then
-            v_outcomes := v_outcomes || paywarden.ledger_apply(p_sheet, v_place, v_state, v_decision, v_new);
+            v_outcomes := v_outcomes || paywarden.ledger_apply(p_sheet, v_place, v_state, v_decision, p_new);
             v_place := v_decision.stop;
         end if;
         exit when v_place > p_upto;
         loop
             perform set_config('app.tenant', v_tenants[v_place]::text, true);
             v_outcomes := v_outcomes || jsonb_build_array(paywarden.ledger_one(
-                paywarden.ledger_spelled(p_sheet, v_place), coalesce(v_stale[v_authorities[v_place]], false),
-                coalesce(v_new[v_place], false)));
+                paywarden.ledger_spelled(p_sheet, v_place), coalesce(p_stale[v_authorities[v_place]], false),
+                coalesce(p_new[v_place], false)));
             v_place := v_place + 1;
             exit when v_place > p_upto or v_state.plain[v_place];
         end loop;
@@ -1228,6 +1326,7 @@ begin
         -- Alone an intent may have opened an account.
         if array_position(v_named, null) is not null then
             v_named := paywarden.ledger_lock(p_sheet, v_place, p_upto);
+            perform paywarden.ledger_lock_accounts(p_sheet, v_place, p_upto, v_named);
         end if;
     end loop;
     return v_outcomes;
@@ -1246,18 +1345,21 @@ create function paywarden.ledger_write(p_sheet jsonb) returns jsonb
     set enable_mergejoin = off
 as $$
 declare
-    v_tenant text := paywarden.tenant();
-    v_places integer := (p_sheet ->> 'places')::integer;
+    v_tenant uuid := paywarden.tenant();
+    v_sheet paywarden.ledger_sheet;
     v_outcomes jsonb;
 begin
-    if v_places = 0 then
+    if not p_sheet ? 'op' then
         return '[]';
     end if;
-    perform set_config('app.tenants', '{' || v_tenant || '}', true);
-    v_outcomes := paywarden.ledger_stretch(p_sheet || jsonb_build_object(
-        'tenant', array_fill(v_tenant, array[v_places])::text,
-        'account_tenant', array_fill(v_tenant, array[(p_sheet ->> 'accounts')::integer])::text,
-        'authority_tenant', array_fill(v_tenant, array[(p_sheet ->> 'authorities')::integer])::text), 1, v_places);
+    v_sheet := paywarden.ledger_read(p_sheet, v_tenant);
+    perform set_config('app.tenants', array[v_tenant]::text, true);
+    begin
+        v_outcomes := paywarden.ledger_stretch(v_sheet, 1, cardinality(v_sheet.op), true);
+    exception
+        when unique_violation then
+            v_outcomes := paywarden.ledger_stretch(v_sheet, 1, cardinality(v_sheet.op), false);
+    end;
     perform set_config('app.tenants', '', true);
     return v_outcomes;
 end
@@ -1281,14 +1383,15 @@ $$;
 
 -- A stretch of one tenant that stands for itself: when it makes an SQL error, its intents are tried one by one, and the
 -- outcome of one that fails is {result: error}.
-create function paywarden.ledger_slice(p_sheet jsonb, p_tenant uuid, p_from integer, p_upto integer) returns jsonb
+create function paywarden.ledger_slice(
+    p_sheet paywarden.ledger_sheet, p_tenant uuid, p_from integer, p_upto integer) returns jsonb
     language plpgsql
 as $$
 declare
     v_outcomes jsonb := '[]';
 begin
     perform set_config('app.tenant', p_tenant::text, true), set_config('app.tenants', array[p_tenant]::text, true);
-    return paywarden.ledger_stretch(p_sheet, p_from, p_upto);
+    return paywarden.ledger_stretch(p_sheet, p_from, p_upto, false);
 exception
     when deadlock_detected or serialization_failure or lock_not_available then
         raise;
@@ -1316,14 +1419,18 @@ create function paywarden.ledger_write_tenants(p_sheet jsonb) returns jsonb
     set enable_mergejoin = off
 as $$
 declare
-    v_tenants uuid[] := p_sheet ->> 'tenant';
+    v_sheet paywarden.ledger_sheet := paywarden.ledger_read(p_sheet, (p_sheet ->> 'all_of')::uuid);
+    v_tenants uuid[] := v_sheet.tenant;
+    v_group uuid[] := array[v_tenants[1]];
     v_slice record;
     v_outcomes jsonb := '[]';
 begin
+    if v_tenants[1] <> any (v_tenants) then
+        v_group := array(select distinct unnest(v_tenants));
+    end if;
     begin
-        perform set_config('app.tenant', v_tenants[1]::text, true),
-            set_config('app.tenants', array(select distinct unnest(v_tenants))::text, true);
-        v_outcomes := paywarden.ledger_stretch(p_sheet, 1, cardinality(v_tenants));
+        perform set_config('app.tenant', v_tenants[1]::text, true), set_config('app.tenants', v_group::text, true);
+        v_outcomes := paywarden.ledger_stretch(v_sheet, 1, cardinality(v_tenants), true);
     exception
         when deadlock_detected or serialization_failure or lock_not_available then
             raise;
@@ -1333,7 +1440,7 @@ begin
                 from unnest(v_tenants) with ordinality as given(tenant_id, place) group by tenant_id order by 2
             loop
                 v_outcomes := v_outcomes
-                    || paywarden.ledger_slice(p_sheet, v_slice.tenant_id, v_slice.first, v_slice.last);
+                    || paywarden.ledger_slice(v_sheet, v_slice.tenant_id, v_slice.first, v_slice.last);
             end loop;
     end;
     perform set_config('app.tenant', '', true), set_config('app.tenants', '', true);

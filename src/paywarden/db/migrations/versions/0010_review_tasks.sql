@@ -95,7 +95,9 @@ create function paywarden.check_holds_approved() returns trigger
     language plpgsql
 as $$
 begin
-    if exists (
+    if not exists (select from made where payment_id is not null) then
+        return null;
+    elsif exists (
         select from made
         join paywarden.payments as payment on payment.tenant_id = made.tenant_id and payment.id = made.payment_id
         where (payment.oversight = 'reviewed' or payment.review_opened)

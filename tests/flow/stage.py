@@ -7,6 +7,8 @@ from itertools import count
 from typing import Any
 from uuid import UUID
 
+from msgspec import structs
+
 from paywarden.flow import advance, ask, invariants, recovery
 from paywarden.flow.ask import Ask
 from paywarden.flow.desk import Actor, Desk
@@ -39,7 +41,7 @@ class Stage:
 
     async def charge(self, amount_minor: int = 2_500, *, key: str | None = "", **changes: Any) -> Payment:
         """Charge a customer; with a key of its own unless told otherwise, None for no key."""
-        wanted = replace(Ask("charge", amount_minor, "usd", customer_id="cust_1"), **changes)
+        wanted = structs.replace(Ask("charge", amount_minor, "usd", customer_id="cust_1"), **changes)
         return (await self.ask(wanted, key)).payment
 
     async def ask(self, wanted: Ask, key: str | None = "", actor: Actor | None = None) -> ask.Asked:

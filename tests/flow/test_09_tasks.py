@@ -6,6 +6,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from msgspec import structs
 
 from paywarden.flow import review, task
 from paywarden.flow.ask import Ask
@@ -179,7 +180,7 @@ async def test_a_reject_by_the_second_ends_it(world: World) -> None:
 
 async def test_what_a_person_decided_beside_the_advice_is_kept(world: World) -> None:
     charge = await world.double_charge("cust_1", 900)
-    wanted = replace(world.refund_of(charge, 900), request_text="I do not recognise this payment")
+    wanted = structs.replace(world.refund_of(charge, 900), request_text="I do not recognise this payment")
     payment = (await world.stage.ask(wanted)).payment
     assert payment.status is Status.IN_REVIEW
     (one,) = await people(world, 1)

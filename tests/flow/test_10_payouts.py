@@ -1,10 +1,10 @@
 """Payouts: money leaves for a payee. A person approves, funds are held before anything is sent, it is paid once."""
 
 import contextlib
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from paywarden.db.transaction import transaction
 from paywarden.flow import access, guard, reconcile, review, settle, story
@@ -36,7 +36,7 @@ class Claims:
         await self.world.settle(await self.world.stage.charge(amount_minor, customer_id="ann", purpose="premium"))
 
     async def asked(self, **changes: Any) -> Payment:
-        return (await self.world.stage.ask(replace(CLAIM, **changes))).payment
+        return (await self.world.stage.ask(structs.replace(CLAIM, **changes))).payment
 
     async def approve(self, payment: Payment) -> Payment:
         review_id = await self.world.review_of(payment)
@@ -193,7 +193,7 @@ async def test_what_only_the_statement_proves_of_a_payout_is_booked(claims: Clai
 )
 async def test_what_cannot_be_a_payout_is_refused_by_field(world: World, changes: dict[str, Any], param: str) -> None:
     with pytest.raises(InvalidFieldError) as refused:
-        await world.stage.ask(replace(CLAIM, **changes))
+        await world.stage.ask(structs.replace(CLAIM, **changes))
     assert refused.value.param == param
 
 

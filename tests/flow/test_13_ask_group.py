@@ -10,7 +10,9 @@ from typing import Any
 
 import psycopg
 import pytest
+from msgspec import structs
 
+from paywarden.db.transaction import transaction
 from paywarden.flow import access, ask, ask_group
 from paywarden.flow.ask import Ask
 from paywarden.flow.ask_group import KeyedCharge
@@ -21,7 +23,7 @@ from paywarden.kit.canonical import digest
 from paywarden.kit.errors import AuthenticationError, PaywardenError
 from paywarden.kit.states import Status
 from paywarden.ledger import door
-from paywarden.payments import idempotency
+from paywarden.payments import idempotency, rows
 from paywarden.payments.idempotency import IdempotentRequest
 from tests.flow.world import World
 
@@ -133,7 +135,8 @@ def drawn(seed: int) -> list[Wanted]:
         key = f"k{number}"
         if made and chance.random() < 0.25:
             earlier, key, _ = chance.choice(made)
-            wanted = earlier if chance.random() < 0.7 else replace(earlier, amount_minor=earlier.amount_minor + 1)
+            another = structs.replace(earlier, amount_minor=earlier.amount_minor + 1)
+            wanted = earlier if chance.random() < 0.7 else another
         made.append((wanted, key, chance.random() < 0.2))
     return made
 
@@ -141,7 +144,7 @@ def drawn(seed: int) -> list[Wanted]:
 async def told(world: World, actor: Actor, wanted: Wanted) -> Told:
     """What the caller is told: the payment as it stands, or the error that refuses it."""
     what, key, waits = wanted
-    request = IdempotentRequest(key, digest([repr(replace(what, mandate_id=None)), str(what.mandate_id)]))
+    request = IdempotentRequest(key, digest([repr(structs.replace(what, mandate_id=None)), str(what.mandate_id)]))
     try:
         # As the ask of somebody who waits, without what follows: a lease that runs until the answer.
         asked = await ask.ask(world.stage.desk, actor, what, request, wait=False) if not waits else None
@@ -154,6 +157,9 @@ async def told(world: World, actor: Actor, wanted: Wanted) -> Told:
     except PaywardenError as error:
         return type(error).__name__, error.detail, error.param
     payment = asked.payment
+    if payment.status is Status.RESERVED:
+        async with transaction(world.stage.desk.pool, actor.tenant_id) as connection:
+            assert await rows.find(connection, payment.id) == payment
     return (
         payment.status,
         payment.reason,

@@ -1,10 +1,10 @@
 """R15 below the door: a retry as a new call. All are held for a person, none is merged, nothing else is held."""
 
 import asyncio
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from paywarden.flow import review
 from paywarden.flow.ask import Ask
@@ -55,14 +55,14 @@ async def test_of_many_at_once_one_goes_and_all_others_are_held(world: World) ->
 )
 async def test_what_differs_in_one_part_is_not_held(world: World, change: dict[str, Any]) -> None:
     await ask_often(world, 1)
-    other = (await world.stage.ask(replace(ORDER, **change), None)).payment
+    other = (await world.stage.ask(structs.replace(ORDER, **change), None)).payment
     assert other.duplicate_suspected is False
     assert other.status is not Status.IN_REVIEW
 
 
 async def test_distinct_references_are_all_let_through(world: World) -> None:
     asked = await asyncio.gather(
-        *(world.stage.ask(replace(ORDER, reference=f"ORD-{number}"), None) for number in range(40))
+        *(world.stage.ask(structs.replace(ORDER, reference=f"ORD-{number}"), None) for number in range(40))
     )
     assert held([answer.payment for answer in asked]) == 0
 

@@ -273,12 +273,13 @@ async def test_broken_twin_a_mandate_without_payees_is_seen(
 ) -> None:
     from paywarden.guardrails import mandates
 
-    real = mandates._findings
+    real = mandates._results
 
-    def without_payees(*given: Any) -> Any:
-        return [(rule, passed or rule == "payee", detail) for rule, passed, detail in real(*given)]
+    def without_payees(mandate: Any, *given: Any) -> Any:
+        named = zip(mandates._rules(mandate), real(mandate, *given), strict=True)
+        return [passed or rule == "payee" for (rule, _), passed in named]
 
-    monkeypatch.setattr(mandates, "_findings", without_payees)
+    monkeypatch.setattr(mandates, "_results", without_payees)
     await attack(door, 8, 240)
     assert "unapproved customer" in await breaches(door, database)
 

@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from msgspec import structs
 
 from paywarden.flow import review, submit
 from paywarden.flow.ask import Ask
@@ -76,7 +77,7 @@ async def edit_before(world: World, finance: Actor, payment: Payment) -> None:
 async def replay(world: World, finance: Actor, payment: Payment) -> None:
     """The approval of this payment, written beside another one, too."""
     await approve(world, finance, payment, send=False)
-    other = (await world.stage.ask(replace(CLAIM, payee="iban-of-eve", reference="CLM-2"))).payment
+    other = (await world.stage.ask(structs.replace(CLAIM, payee="iban-of-eve", reference="CLM-2"))).payment
     world.edit(
         "insert into paywarden.verdicts select (jsonb_populate_record(given, jsonb_build_object('id', %s::text,"
         " 'payment_id', %s::text, 'review_id', %s::text))).* from paywarden.verdicts as given",

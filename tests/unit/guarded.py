@@ -1,10 +1,11 @@
 """A payment as the rules see it, and the shipped policies with one rule taken out."""
 
 import re
-from dataclasses import replace
 from importlib.resources import files
 from typing import Any
 from uuid import UUID
+
+from msgspec.structs import replace
 
 from paywarden.guardrails.cedar import PolicySet
 from paywarden.guardrails.facts import AdviceFacts, Approval, PaymentFacts

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo, available_timezones
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from paywarden.guardrails import windows
 from paywarden.guardrails.mandate_terms import MandateTerms, validate
@@ -56,12 +57,12 @@ def test_a_fitting_payment_passes_every_rule() -> None:
         (replace(MANDATE, valid_from=NOW + timedelta(microseconds=1)), CHARGE, "mandate_validity"),
         (replace(MANDATE, valid_until=NOW), CHARGE, "mandate_validity"),
         (MANDATE, REFUND, "mandate_kind"),
-        (MANDATE, replace(CHARGE, currency="eur"), "mandate_currency"),
+        (MANDATE, structs.replace(CHARGE, currency="eur"), "mandate_currency"),
         (replace(MANDATE, limits=(Limit("usd", "payment", 50_000),)), CHARGE, "mandate_currency"),
         (replace(MANDATE, payees=frozenset({"user_41"})), CHARGE, "mandate_payee"),
-        (replace(MANDATE, payees=frozenset({"user_42"})), replace(CHARGE, counterparty=""), "mandate_payee"),
+        (replace(MANDATE, payees=frozenset({"user_42"})), structs.replace(CHARGE, counterparty=""), "mandate_payee"),
         (replace(MANDATE, timezone="Mars/Olympus"), CHARGE, "mandate_timezone"),
-        (MANDATE, replace(CHARGE, amount_minor=50_001), "mandate_payment_limit"),
+        (MANDATE, structs.replace(CHARGE, amount_minor=50_001), "mandate_payment_limit"),
     ],
 )
 def test_each_rule_refuses_alone(mandate: Mandate, facts: Any, rule: str) -> None:
@@ -69,9 +70,11 @@ def test_each_rule_refuses_alone(mandate: Mandate, facts: Any, rule: str) -> Non
 
 
 def test_the_limits_themselves_are_allowed() -> None:
-    assert failing(MANDATE, replace(CHARGE, amount_minor=50_000)) == []
+    assert failing(MANDATE, structs.replace(CHARGE, amount_minor=50_000)) == []
     assert failing(replace(MANDATE, valid_from=NOW, valid_until=None)) == []
-    assert failing(replace(MANDATE, limits=(Limit("usd", "day", 1),)), replace(CHARGE, amount_minor=10**15)) == []
+    assert (
+        failing(replace(MANDATE, limits=(Limit("usd", "day", 1),)), structs.replace(CHARGE, amount_minor=10**15)) == []
+    )
 
 
 def test_the_oldest_fitting_mandate_is_chosen() -> None:
@@ -115,14 +118,13 @@ def test_somebody_elses_mandate_cannot_be_named() -> None:
 def test_the_budget_of_the_day_is_what_is_held() -> None:
     (line,) = authority_lines(MANDATE, CHARGE, NOW)
     assert line.account_code == "authority/mdt_0000000000000000000000000a/day:2026-11-21"
-    assert line.spent_code == "authority_spent/mdt_0000000000000000000000000a"
     assert (line.asset, line.amount_minor, line.limit_minor) == ("USD/2", 2500, 10_000_000)
 
 
 @pytest.mark.parametrize(
     ("mandate", "facts", "rule"),
     [
-        (MANDATE, replace(CHARGE, currency="eur"), "mandate_currency"),
+        (MANDATE, structs.replace(CHARGE, currency="eur"), "mandate_currency"),
         (replace(MANDATE, timezone="nowhere"), CHARGE, "mandate_timezone"),
     ],
 )

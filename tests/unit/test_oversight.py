@@ -1,12 +1,12 @@
 """The ladder: which oversight a payment gets, whom it waits for, which rule denied it."""
 
-from dataclasses import replace
 from typing import get_args
 from uuid import UUID
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from paywarden.guardrails import cedar, oversight
 from paywarden.guardrails.facts import AdviceFacts, Approval, PaymentFacts, PaymentKind, PrincipalKind, Verdict

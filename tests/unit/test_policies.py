@@ -2,15 +2,15 @@
 
 import hashlib
 import re
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import pytest
+from msgspec.structs import replace
 
 from paywarden.guardrails import cedar, thresholds
-from paywarden.guardrails.cedar import Answer, shipped
+from paywarden.guardrails.cedar import Answer, PolicySet, shipped
 from paywarden.guardrails.facts import Approval, PaymentFacts, PrincipalKind
 from paywarden.kit.errors import ConfigurationError
 from paywarden.kit.money import display
@@ -288,6 +288,67 @@ def test_a_principal_is_the_one_of_its_public_id() -> None:
     named = f'@id("one") permit (principal == Agent::"{"agt_" + "0" * 25 + "1"}", action, resource);'
     assert policies(named).ask(CHARGE, "autonomous", ()).allowed
     assert not policies(named).ask(replace(CHARGE, principal_id=UUID(int=3)), "autonomous", ()).allowed
+
+
+SOME_CUSTOMERS = """
+@id("not_this_one")
+forbid (principal, action, resource {}) when {{ {} }};
+"""
+MANY = [
+    replace(CHARGE, amount_minor=amount, counterparty=name, purpose=purpose, duplicate_suspected=suspected)
+    for amount in (1, 49_999, 50_000, 2**70)
+    for name in ("user_42", "user_43")
+    for purpose in (None, "checkout", "overdue invoice")
+    for suspected in (False, True)
+]
+
+
+def of_many(asked: PolicySet) -> list[Answer]:
+    """Each of many, alone and as one of all, twice: the second time it is remembered."""
+    alone = [asked.ask(each, "autonomous", ()) for each in MANY if each.amount_minor < 2**63]
+    for _ in range(2):
+        assert asked.ask_all([each for each in MANY if each.amount_minor < 2**63], "autonomous") == alone
+    return alone
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [
+        "",
+        ERRING_FORBID,
+        SOME_CUSTOMERS.format('== Customer::"user_42"', "true"),
+        SOME_CUSTOMERS.format("", 'context.autonomy == "autonomous" && resource == Customer::"user_42"'),
+        SOME_CUSTOMERS.format("", 'context.amount_minor > 1 && resource in Customer::"user_42"'),
+        SOME_CUSTOMERS.format('in Customer::"user_42"', "true"),
+    ],
+)
+def test_what_is_remembered_is_what_would_be_answered(extra: str) -> None:
+    asked = policies(TEXT + extra)
+    answers = of_many(asked)
+    assert len({answer.allowed for answer in answers}) == (1 if extra == ERRING_FORBID else 2)
+    assert not any(answer.errors for answer in asked._answers.values())
+
+
+def test_broken_twin_an_answer_for_any_customer_where_a_rule_names_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cedar, "names_resource", lambda text: False)
+    with pytest.raises(AssertionError):
+        of_many(policies(TEXT + SOME_CUSTOMERS.format('== Customer::"user_42"', "true")))
+
+
+def test_of_those_that_cannot_be_read_none_is_allowed_nor_remembered() -> None:
+    asked = policies()
+    answers = asked.ask_all(MANY, "autonomous")
+    unreadable = [answer for each, answer in zip(MANY, answers, strict=True) if each.amount_minor == 2**70]
+    assert all(answer.errors and not answer.allowed for answer in unreadable)
+    assert not any(answer.errors for answer in asked._answers.values())
+
+
+def test_so_many_answers_are_remembered_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cedar, "MOST_REMEMBERED", 3)
+    asked = policies()
+    for amount in range(1, 6):
+        assert asked.ask_all([replace(CHARGE, amount_minor=amount)], "autonomous")[0].allowed
+    assert [facts.amount_minor for facts, _ in asked._answers] == [3, 4, 5]
 
 
 def test_every_shipped_rule_that_forbids_says_why() -> None:

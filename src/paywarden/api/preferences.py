@@ -2,9 +2,12 @@
 
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Annotated
 
 from fastapi import Depends, Header, Request
+
+from paywarden.api.access import given_headers
 
 RESPOND_ASYNC = "respond-async"
 APPLIED: Mapping[str, str] = {"Preference-Applied": RESPOND_ASYNC}
@@ -13,7 +16,7 @@ _QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"')
 
 def responds_async_of(request: Request) -> bool:
     """Whether the caller does not want to wait."""
-    return any(prefers_async(given) for given in request.headers.getlist("prefer"))
+    return any(prefers_async(given) for given in given_headers(request, b"prefer"))
 
 
 def responds_async(
@@ -31,6 +34,8 @@ def responds_async(
     return responds_async_of(request)
 
 
+# The same few are sent all day.
+@lru_cache(maxsize=64)
 def prefers_async(header: str) -> bool:
     """Whether one Prefer header names ``respond-async``; what else it names is ignored, as the RFC wants it."""
     return any(

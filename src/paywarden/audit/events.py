@@ -1,19 +1,20 @@
 """Append-only events. Written in the transaction of what they tell; data holds ids and amounts, never a secret."""
 
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+import msgspec
 from psycopg import AsyncConnection
 from psycopg.types.json import Jsonb
 
+from paywarden.db import columns
 from paywarden.db.sql import load
 from paywarden.kit import ids
 
 SQL = load(__package__)
 Connection = AsyncConnection[dict[str, Any]]
+_encode = msgspec.json.Encoder().encode
 
 
 async def record(
@@ -38,8 +39,7 @@ async def record(
     await connection.execute(SQL.insert_event, values)
 
 
-@dataclass(frozen=True, slots=True)
-class Happened:
+class Happened(msgspec.Struct, frozen=True):
     """One of several events, about (kind, id), and who brought it about in which request, if anybody did."""
 
     event_type: str
@@ -52,13 +52,13 @@ class Happened:
 async def record_all(connection: Connection, happened: Sequence[Happened]) -> None:
     """Write several events in this order."""
     values = {
-        "ids": [ids.new_uuid() for _ in happened],
-        "types": [each.event_type for each in happened],
-        "subject_kinds": [each.subject[0] for each in happened],
-        "subject_ids": [each.subject[1] for each in happened],
-        "principal_ids": [each.principal_id for each in happened],
-        "request_ids": [each.request_id for each in happened],
-        "data": [json.dumps(each.data) for each in happened],
+        "ids": columns.plain(ids.new_hex() for _ in happened),
+        "types": columns.plain(each.event_type for each in happened),
+        "subject_kinds": columns.plain(each.subject[0] for each in happened),
+        "subject_ids": columns.uuids(each.subject[1] for each in happened),
+        "principal_ids": columns.uuids(each.principal_id for each in happened),
+        "request_ids": columns.texts(each.request_id for each in happened),
+        "data": columns.texts(_encode(each.data).decode() for each in happened),
     }
     await connection.execute(SQL.insert_events, values)
 

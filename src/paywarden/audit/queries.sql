@@ -9,8 +9,8 @@ values ((select paywarden.tenant()), %(id)s, %(type)s, %(subject_kind)s, %(subje
 insert into paywarden.events (tenant_id, id, type, subject_kind, subject_id, principal_id, request_id, data)
 select (select paywarden.tenant()), told.id, told.type, told.subject_kind, told.subject_id, told.principal_id,
     told.request_id, told.data::jsonb
-from unnest(%(ids)b::uuid[], %(types)b::text[], %(subject_kinds)b::text[], %(subject_ids)b::uuid[],
-    %(principal_ids)b::uuid[], %(request_ids)b::text[], %(data)b::text[])
+from unnest(%(ids)s::uuid[], %(types)s::text[], %(subject_kinds)s::text[], %(subject_ids)s::uuid[],
+    %(principal_ids)s::uuid[], %(request_ids)s::text[], %(data)s::text[])
     as told(id, type, subject_kind, subject_id, principal_id, request_id, data);
 
 -- name: events_of_subject

@@ -27,10 +27,27 @@ _LONGEST_PAUSE_SECONDS = 0.05
 
 def transaction(pool: Pool, tenant_id: UUID) -> AbstractAsyncContextManager[Connection]:
     """One transaction in the role paywarden_app that sees the rows of ``tenant_id`` only."""
-    return _transaction(
-        pool,
+    return _transaction(pool, _opening(tenant_id))
+
+
+@asynccontextmanager
+async def transaction_from(pool: Pool, tenant_id: UUID, question: str) -> AsyncIterator[tuple[Connection, DictRow]]:
+    """The same, with the only row that a question without values finds, all in one round trip."""
+    async with _connected(pool) as connection:
+        cursor = await connection.execute(f"{_opening(tenant_id)}; {question}", prepare=False)
+        while cursor.nextset():
+            pass
+        row = await cursor.fetchone()
+        if row is None:
+            raise LookupError("a question that has an answer found none")
+        yield connection, row
+        _refuse_silent_rollback(connection)
+
+
+def _opening(tenant_id: UUID) -> str:
+    return (
         "begin; select set_config('role', 'paywarden_app', true),"
-        f" set_config('app.tenant', '{UUID(bytes=tenant_id.bytes)}', true)",
+        f" set_config('app.tenant', '{UUID(bytes=tenant_id.bytes)}', true)"
     )
 
 

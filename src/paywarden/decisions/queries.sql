@@ -22,8 +22,9 @@ values ((select paywarden.tenant()), %(id)s, %(payment_id)s, %(decision_id)s, %(
 -- name: insert_checks_of_payments
 -- What the rules found of many payments.
 insert into paywarden.checks (tenant_id, id, payment_id, findings, policy_version)
-select (select paywarden.tenant()), id, payment_id, findings, policy_version
-from jsonb_to_recordset(%(checks)s::jsonb) as looked (id uuid, payment_id uuid, findings jsonb, policy_version text);
+select (select paywarden.tenant()), id, payment_id, findings::jsonb, policy_version
+from unnest(%(ids)s::uuid[], %(payment_ids)s::uuid[], %(findings)s::text[], %(policy_versions)s::text[])
+    as looked (id, payment_id, findings, policy_version);
 
 -- name: decision_by_id
 -- One decision, without its evidence and checks.

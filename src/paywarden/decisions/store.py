@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+import msgspec
 from psycopg import AsyncConnection
-from psycopg.types.json import Jsonb
 
+from paywarden.db import columns
 from paywarden.db.sql import load
 from paywarden.decisions.advice import Snapshot
 from paywarden.decisions.adviser import AdviceRecord
@@ -18,6 +19,9 @@ from paywarden.kit.checks import Check
 
 SQL = load(__package__)
 Connection = AsyncConnection[dict[str, Any]]
+_encode = msgspec.json.Encoder().encode
+# As JSON writes it.
+_NUL = "\\u0000"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,27 +85,31 @@ async def save_checks(
         "payment_id": payment_id,
         "decision_id": decision_id,
         "policy_version": policy_version,
-        "findings": Jsonb(_findings(checks)),
+        "findings": _findings(checks),
     }
     await connection.execute(SQL.insert_checks, values)
 
 
 async def save_checks_of_payments(connection: Connection, checks: Sequence[tuple[UUID, str, Sequence[Check]]]) -> None:
     """Store what the rules of a policy version found of many payments."""
-    looked = [
-        {
-            "id": str(ids.new_uuid()),
-            "payment_id": str(payment_id),
-            "policy_version": policy_version,
-            "findings": _findings(found),
-        }
-        for payment_id, policy_version, found in checks
-    ]
-    await connection.execute(SQL.insert_checks_of_payments, {"checks": Jsonb(looked)})
+    values = {
+        "ids": columns.plain(ids.new_hex() for _ in checks),
+        "payment_ids": columns.uuids(payment_id for payment_id, _, _ in checks),
+        "policy_versions": columns.texts(policy_version for _, policy_version, _ in checks),
+        "findings": columns.texts(_findings(found) for _, _, found in checks),
+    }
+    await connection.execute(SQL.insert_checks_of_payments, values)
 
 
-def _findings(checks: Sequence[Check]) -> list[dict[str, str]]:
-    return [{"rule": check.rule, "result": check.result, "detail": _storable(check.detail)} for check in checks]
+def _findings(checks: Sequence[Check]) -> str:
+    """As JSON, with what PostgreSQL's text cannot hold spelled out."""
+    try:
+        told = _encode(checks).decode()
+    except UnicodeEncodeError:
+        told = _NUL
+    if _NUL not in told:
+        return told
+    return _encode([Check(check.rule, check.result, _storable(check.detail)) for check in checks]).decode()
 
 
 async def find(connection: Connection, decision_id: UUID) -> StoredDecision | None:

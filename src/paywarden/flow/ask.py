@@ -3,6 +3,8 @@
 from dataclasses import dataclass, replace
 from uuid import UUID
 
+from msgspec import Struct, structs
+
 from paywarden.audit import events
 from paywarden.db.transaction import retrying, transaction
 from paywarden.flow import advance, ask_group, guard
@@ -28,8 +30,7 @@ from paywarden.payments.rows import Kind, NewPayment, Origin, Payment
 MAX_RESERVATION_SECONDS = 365 * 86_400
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
+class Ask(Struct, frozen=True):
     """What somebody asks for. Amounts are minor units; ``agent_id`` is None for the caller itself.
 
     A refund names the charge it returns; its customer and currency are that charge's. A payout names its payee, and the
@@ -328,4 +329,4 @@ async def _refund_terms(connection: Connection, wanted: Ask) -> Ask:
             f"Only {display(original.refundable_minor, original.currency)} of this charge can be refunded.",
             refundable_minor=original.refundable_minor,
         )
-    return replace(wanted, customer_id=original.customer_id)
+    return structs.replace(wanted, customer_id=original.customer_id)

@@ -7,16 +7,16 @@ they leave nothing.
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 import structlog
+from msgspec import Struct
 from psycopg import Error
 
 from paywarden.audit import events
 from paywarden.audit.events import Happened
-from paywarden.db.transaction import transaction
+from paywarden.db.transaction import transaction_from
 from paywarden.decisions import store as decision_store
 from paywarden.flow import guard
 from paywarden.flow.authority import Standing
@@ -37,8 +37,7 @@ from paywarden.payments.rows import NewPayment, Payment, Reservation
 _LOG = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class KeyedCharge:
+class KeyedCharge(Struct, frozen=True):
     """A charge with its key and its duplicate guard, judged by ``policies`` on what is remembered of the caller.
 
     A worker may take it ``pickup_seconds`` after it is reserved.
@@ -53,8 +52,7 @@ class KeyedCharge:
     pickup_seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class _Judged:
+class _Judged(Struct, frozen=True):
     """A charge that is allowed, and what it was judged on."""
 
     charge: KeyedCharge
@@ -124,8 +122,8 @@ async def _store(pool: Pool, tenant_id: UUID, charges: Sequence[KeyedCharge]) ->
 
 async def _store_all(pool: Pool, tenant_id: UUID, charges: Sequence[KeyedCharge]) -> dict[UUID, Payment]:
     """Those that are allowed and whose keys are new, all or none. Raises _InsufficientError, StaleAuthorityError."""
-    async with transaction(pool, tenant_id) as connection:
-        allowed = await _judge(connection, tenant_id, charges)
+    async with transaction_from(pool, tenant_id, tenants.PRESENT) as (connection, tenant):
+        allowed = _judge(tenant, charges)
         fresh = await idempotency.register_all(connection, [each.charge.registration for each in allowed])
         allowed = [each for each in allowed if each.charge.new.id in fresh]
         if not allowed:
@@ -148,13 +146,13 @@ async def _commit(connection: Connection, tenant_id: UUID, allowed: Sequence[_Ju
     async with connection.pipeline():
         await duplicate_store.mark_all(connection, (each.charge.duplicate_fingerprint for each in allowed))
         await principals.ensure_customers(connection, (customer for customer in customers if customer is not None))
-        reserved = [(each.charge.new, _reservation(each)) for each in allowed]
-        inserted = await rows.insert_reserved(connection, tenant_id, reserved)
+        reserved = {each.charge.new.id: (each.charge.new, _reservation(tenant_id, each)) for each in allowed}
+        inserted = await rows.insert_reserved(connection, list(reserved.values()))
         await decision_store.save_checks_of_payments(connection, checks)
         await events.record_all(connection, [event for each in allowed for event in _events(each.charge)])
         await door.write_all(connection, [_intent(each) for each in allowed])
         await connection.commit()
-    return {row["id"]: rows.from_row(row) for row in await inserted.fetchall()}
+    return {row["id"]: rows.reserved(*reserved[row["id"]], row) for row in await inserted.fetchall()}
 
 
 def _explain(error: Error, allowed: Sequence[_Judged]) -> None:
@@ -170,11 +168,8 @@ def _explain(error: Error, allowed: Sequence[_Judged]) -> None:
     raise _InsufficientError({each.charge.new.id for each, result in told if result != "ok"}) from error
 
 
-async def _judge(connection: Connection, tenant_id: UUID, charges: Sequence[KeyedCharge]) -> list[_Judged]:
+def _judge(tenant: dict[str, Any], charges: Sequence[KeyedCharge]) -> list[_Judged]:
     """Those that the policies permit at once and a mandate covers, in their order."""
-    tenant = await tenants.find(connection, tenant_id)
-    if tenant is None:
-        raise LookupError("a charge without a tenant")
     looked = [(charge, _situation(charge, tenant)) for charge in charges if _stands(charge.standing, tenant)]
     decisions = _autonomous(looked)
     judged = [
@@ -225,7 +220,7 @@ def _intent(judged: _Judged) -> Reserve:
     return guard.reserve_intent(judged.charge.new, judged.situation, mandate, authority, judged.hold_id)
 
 
-def _reservation(judged: _Judged) -> Reservation:
+def _reservation(tenant_id: UUID, judged: _Judged) -> Reservation:
     mandate, decision = judged.verdict.mandate, judged.verdict.decision
     assert mandate is not None and decision.oversight is not None  # noqa: S101, PT018  it is allowed
     return Reservation(
@@ -234,6 +229,7 @@ def _reservation(judged: _Judged) -> Reservation:
         decision.oversight,
         decision.determining,
         judged.charge.policies.version,
+        rows.action_digest(tenant_id, judged.charge.new),
         judged.charge.pickup_seconds,
     )
 

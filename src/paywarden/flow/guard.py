@@ -3,9 +3,12 @@
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, TypeVar
 from uuid import UUID
 from zoneinfo import ZoneInfo
+
+from msgspec import structs
 
 from paywarden.audit import events
 from paywarden.db.transaction import retrying
@@ -152,8 +155,14 @@ async def _payee_known(
 
 def local_hour(own: tuple[mandates.Mandate, ...], now: datetime) -> int:
     """The hour, 0 to 23, in the time zone of the first mandate; in UTC where there is none that exists."""
+    return _hour(own[0].timezone, now) if own else now.hour
+
+
+# What is decided together is decided at one moment.
+@lru_cache(maxsize=64)
+def _hour(timezone: str, now: datetime) -> int:
     try:
-        return now.astimezone(ZoneInfo(own[0].timezone)).hour if own else now.hour
+        return now.astimezone(ZoneInfo(timezone)).hour
     except (ValueError, KeyError, OSError):
         return now.hour
 
@@ -190,7 +199,7 @@ def advice_would_help(desk: Desk, payment: Payment, situation: Situation) -> boo
     if oversight.decide(desk.policies, situation.facts).outcome != "review":
         return False
     best = AdviceFacts("approve", payment.amount_minor, _BEST_ADVICE_CONFIDENCE, True, True)
-    return oversight.decide(desk.policies, replace(situation.facts, advice=best)).outcome == "allow"
+    return oversight.decide(desk.policies, structs.replace(situation.facts, advice=best)).outcome == "allow"
 
 
 async def conclude(

@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
+from msgspec import structs
+
 from paywarden.audit import events
 from paywarden.db.transaction import transaction
 from paywarden.decisions import store as decision_store
@@ -131,7 +133,7 @@ async def _judge(
 ) -> OversightDecision:
     """Today's policies on the payment as it was when the original was made."""
     situation = await guard.look(connection, payment, advise.facts_of(new.checked))
-    facts = replace(
+    facts = structs.replace(
         situation.facts,
         tenant_active=True,
         principal_active=True,

@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 import cedarpy
+import msgspec
 
 from paywarden.guardrails import thresholds
 from paywarden.guardrails.facts import Approval, PaymentFacts
-from paywarden.guardrails.policy_text import PolicyProblem, annotations, problems
+from paywarden.guardrails.policy_text import PolicyProblem, annotations, names_resource, problems
 from paywarden.kit import ids
 from paywarden.kit.errors import ConfigurationError
 from paywarden.kit.roles import REVIEW_ROLES
@@ -29,6 +30,9 @@ _ENTITY_TYPES: dict[str, tuple[str, ids.Prefix]] = {
     "person": ("Person", "per"),
     "service": ("Service", "svc"),
 }
+MOST_REMEMBERED = 4096
+_encode = msgspec.json.Encoder().encode
+_Question = tuple[PaymentFacts, Autonomy]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +47,8 @@ class Answer:
 class PolicySet:
     """A policy text, validated against its schema and parsed once. ``version`` names the exact text, ``rules`` the
     ``@id`` of every rule in its order.
+
+    What it was asked about many payments is remembered: the same question has the same answer, and prices repeat.
     """
 
     def __init__(self, name: str, text: str, schema_text: str) -> None:
@@ -53,6 +59,8 @@ class PolicySet:
         self._policies = _parsed_policies(name, text, self._schema)
         named = annotations(text)
         self.rules = tuple(rule["id"] for rule in named)
+        self._names_resource = names_resource(text)
+        self._answers: dict[_Question, Answer] = {}
         self._says = {rule["id"]: rule["says"] for rule in named if "says" in rule}
 
     def says(self, rule: str) -> str | None:
@@ -77,16 +85,34 @@ class PolicySet:
 
         Never raises: whatever goes wrong is an error in the denying answers of all.
         """
-        try:
-            results = cedarpy.is_authorized_batch(
-                [_request(each, autonomy, ()) for each in facts],
-                self._policies,
-                _entities(*_one_principal_key(facts)),
-                self._schema,
-            )
-        except Exception as error:
-            return [Answer(allowed=False, determining=(), errors=(f"{type(error).__name__}: {error}",))] * len(facts)
-        return [_answer(result) for result in results]
+        questions = [(self._asked(each), autonomy) for each in facts]
+        known = self._answers
+        answers = {question: known[question] for question in questions if question in known}
+        fresh = {question: None for question in questions if question not in answers}
+        if fresh:
+            try:
+                answers |= self._ask_anew([asked for asked, _ in fresh], autonomy)
+            except Exception as error:
+                failed = Answer(allowed=False, determining=(), errors=(f"{type(error).__name__}: {error}",))
+                return [failed] * len(facts)
+        return [answers[question] for question in questions]
+
+    def _asked(self, facts: PaymentFacts) -> PaymentFacts:
+        """What the rules may look at: not who the customer is, if none of them asks for that."""
+        return facts if self._names_resource else msgspec.structs.replace(facts, counterparty="")
+
+    def _ask_anew(self, facts: Sequence[PaymentFacts], autonomy: Autonomy) -> dict[_Question, Answer]:
+        results = cedarpy.is_authorized_batch(
+            [_request(each, autonomy, ()) for each in facts],
+            self._policies,
+            _entities(*_one_principal_key(facts)),
+            self._schema,
+        )
+        answers = {(each, autonomy): _answer(result) for each, result in zip(facts, results, strict=True)}
+        self._answers.update((question, answer) for question, answer in answers.items() if not answer.errors)
+        while len(self._answers) > MOST_REMEMBERED:
+            del self._answers[next(iter(self._answers))]
+        return answers
 
 
 @cache
@@ -170,7 +196,7 @@ def _request(facts: PaymentFacts, autonomy: Autonomy, approvals: Sequence[Approv
         "principal": {"type": entity_type, "id": public_id},
         "action": {"type": "Action", "id": facts.kind},
         "resource": {"type": "Payee" if facts.kind == "payout" else "Customer", "id": facts.counterparty},
-        "context": _context(facts, autonomy, approvals),
+        "context": _encode(_context(facts, autonomy, approvals)).decode(),
     }
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from psycopg import AsyncConnection
 
+from paywarden.db import columns
 from paywarden.db.sql import load
 from paywarden.guardrails.thresholds import DUPLICATE_WINDOW_MINUTES
 
@@ -27,4 +28,4 @@ async def suspect(connection: Connection, fingerprint: bytes, *, keyed: bool) ->
 
 async def mark_all(connection: Connection, fingerprints: Iterable[bytes]) -> None:
     """Write the guards of many requests with keys, in order."""
-    await connection.execute(SQL.write_guards, {"fingerprints": sorted(set(fingerprints))})
+    await connection.execute(SQL.write_guards, {"fingerprints": columns.hexadecimal(sorted(set(fingerprints)))})

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from typing import Literal
 from uuid import UUID
 
+from msgspec import Struct
+
 from paywarden.kit.checks import Check
 
 __all__ = [
@@ -26,8 +28,7 @@ MandateKind = Literal["charge", "refund", "payout", "gate"]
 Verdict = Literal["approve", "deny", "escalate", "need_facts"]
 
 
-@dataclass(frozen=True, slots=True)
-class AdviceFacts:
+class AdviceFacts(Struct, frozen=True):
     """An adviser's opinion after the code's own checks of it. ``confidence`` is 0 to 100."""
 
     verdict: Verdict
@@ -37,8 +38,7 @@ class AdviceFacts:
     supported_by_trusted: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Approval:
+class Approval(Struct, frozen=True):
     """Another principal's yes to exactly this action, given in ``role``, which that principal still has."""
 
     reviewer_id: UUID
@@ -46,8 +46,7 @@ class Approval:
     role: str
 
 
-@dataclass(frozen=True, slots=True)
-class PaymentFacts:
+class PaymentFacts(Struct, frozen=True):
     """One payment as the rules see it.
 
     ``counterparty`` is the customer (charge, refund) or the payee (payout) as text, empty for a bare reservation.

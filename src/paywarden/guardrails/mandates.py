@@ -1,10 +1,12 @@
 """Mandates: what a principal may spend. Static rules here; the budgets themselves are balances of the ledger."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 from uuid import UUID
+
+from msgspec import Struct
 
 from paywarden.guardrails import windows
 from paywarden.guardrails.facts import Check, MandateKind, Spending
@@ -41,11 +43,15 @@ class Mandate:
     valid_until: datetime | None
     status: Literal["active", "revoked"]
     version: int
+    # A currency without a budget is not covered.
+    currencies: frozenset[str] = field(init=False, compare=False, repr=False)
+    # Its static rules as they are told of every payment that passes them all, made once.
+    passed: tuple[Check, ...] = field(init=False, compare=False, repr=False)
 
-    @property
-    def currencies(self) -> frozenset[str]:
-        """A currency without a budget is not covered."""
-        return frozenset(limit.currency for limit in self.limits if limit.window == "day")
+    def __post_init__(self) -> None:
+        budgets = frozenset(limit.currency for limit in self.limits if limit.window == "day")
+        object.__setattr__(self, "currencies", budgets)
+        object.__setattr__(self, "passed", tuple(_told(rule, True, detail) for rule, detail in _rules(self)))
 
     def limit_minor(self, currency: str, window: LimitWindow) -> int | None:
         """The limit of this currency and window in minor units, None when there is none."""
@@ -60,8 +66,7 @@ class Mandate:
         return stands and self.payees is not None and payee in self.payees
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(Struct, frozen=True):
     """The mandate a payment rests on, or None and the checks that say why there is none."""
 
     mandate: Mandate | None
@@ -73,14 +78,12 @@ class Choice:
         return tuple(check for check in self.checks if check.result == "fail")
 
 
-@dataclass(frozen=True, slots=True)
-class AuthorityLine:
+class AuthorityLine(Struct, frozen=True):
     """Authority to hold: ``amount_minor`` of the window's account, which is granted ``limit_minor`` when it opens."""
 
     mandate_id: UUID
     window: windows.Window
     account_code: str
-    spent_code: str
     asset: str
     amount_minor: int
     limit_minor: int
@@ -99,10 +102,18 @@ def choose(mandates: Sequence[Mandate], facts: Spending, now: datetime, named: U
 
 def check(mandate: Mandate, facts: Spending, now: datetime) -> tuple[Check, ...]:
     """Every static rule of a mandate against a payment; whether the day's budget suffices is the ledger's to say."""
-    return tuple(
-        Check(f"mandate_{rule}", "pass" if passed else "fail", detail)
-        for rule, passed, detail in _findings(mandate, facts, now)
-    )
+    results = tuple(_results(mandate, facts, now))
+    if all(results):
+        found = mandate.passed
+    else:
+        named = zip(_rules(mandate), results, strict=True)
+        found = tuple(_told(rule, passed, detail) for (rule, detail), passed in named)
+    most = mandate.limit_minor(facts.currency, "payment")
+    if most is None:
+        return found
+    asked = display(facts.amount_minor, facts.currency)
+    detail = f"at most {display(most, facts.currency)} a payment; this is {asked}"
+    return (*found, _told("payment_limit", facts.amount_minor <= most, detail))
 
 
 def authority_lines(mandate: Mandate, facts: Spending, now: datetime) -> tuple[AuthorityLine, ...]:
@@ -120,7 +131,6 @@ def authority_lines(mandate: Mandate, facts: Spending, now: datetime) -> tuple[A
             mandate_id=mandate.id,
             window=window,
             account_code=f"authority/{mandate_text}/{window.key}",
-            spent_code=f"authority_spent/{mandate_text}",
             asset=asset(facts.currency),
             amount_minor=facts.amount_minor,
             limit_minor=limit_minor,
@@ -147,24 +157,30 @@ def _candidates(mandates: Sequence[Mandate], facts: Spending, named: UUID | None
             yield mandate
 
 
-def _findings(mandate: Mandate, facts: Spending, now: datetime) -> Iterator[tuple[str, bool, str]]:
-    """Rule, whether it passes, and a sentence that is true either way."""
-    principal = "the mandate is this principal's own" if mandate.principal_id == facts.principal_id else "it is not"
-    yield "principal", mandate.principal_id == facts.principal_id, principal
-    yield "status", mandate.status == "active", f"the mandate is {mandate.status}"
-    yield "validity", _valid(mandate, now), f"valid from {rfc3339(mandate.valid_from)}{_until(mandate)}"
-    yield "kind", facts.kind in mandate.kinds, f"it is for {', '.join(sorted(mandate.kinds))}"
-    yield "currency", facts.currency in mandate.currencies, f"it has budgets in {', '.join(sorted(mandate.currencies))}"
-    yield "payee", mandate.payees is None or facts.counterparty in mandate.payees, _payees(mandate)
-    yield "timezone", _zone_known(mandate), f"its days are those of {mandate.timezone}"
-    most = mandate.limit_minor(facts.currency, "payment")
-    if most is not None:
-        asked = display(facts.amount_minor, facts.currency)
-        yield (
-            "payment_limit",
-            facts.amount_minor <= most,
-            f"at most {display(most, facts.currency)} a payment; this is {asked}",
-        )
+def _rules(mandate: Mandate) -> Iterator[tuple[str, str]]:
+    """Its static rules, each with a sentence that is true whether it passes or not."""
+    yield "principal", "a mandate is its own principal's alone"
+    yield "status", f"the mandate is {mandate.status}"
+    yield "validity", f"valid from {rfc3339(mandate.valid_from)}{_until(mandate)}"
+    yield "kind", f"it is for {', '.join(sorted(mandate.kinds))}"
+    yield "currency", f"it has budgets in {', '.join(sorted(mandate.currencies))}"
+    yield "payee", _payees(mandate)
+    yield "timezone", f"its days are those of {mandate.timezone}"
+
+
+def _results(mandate: Mandate, facts: Spending, now: datetime) -> Iterator[bool]:
+    """Whether a payment passes them, in their order."""
+    yield mandate.principal_id == facts.principal_id
+    yield mandate.status == "active"
+    yield _valid(mandate, now)
+    yield facts.kind in mandate.kinds
+    yield facts.currency in mandate.currencies
+    yield mandate.payees is None or facts.counterparty in mandate.payees
+    yield _zone_known(mandate)
+
+
+def _told(rule: str, passed: bool, detail: str) -> Check:
+    return Check(f"mandate_{rule}", "pass" if passed else "fail", detail)
 
 
 def _valid(mandate: Mandate, now: datetime) -> bool:

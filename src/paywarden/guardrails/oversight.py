@@ -55,10 +55,9 @@ def decide(policies: PolicySet, facts: PaymentFacts) -> OversightDecision:
 
 def autonomous(policies: PolicySet, facts: Sequence[PaymentFacts]) -> list[OversightDecision | None]:
     """Which of many payments of one principal the policies permit at the first level; None: ask ``decide`` about it."""
-    return [
-        _allow("autonomous", answer, []) if answer.allowed and not answer.errors else None
-        for answer in policies.ask_all(facts, "autonomous")
-    ]
+    answers = policies.ask_all(facts, "autonomous")
+    allowed = {answer: _allow("autonomous", answer, []) for answer in set(answers) if answer.allowed}
+    return [allowed.get(answer) for answer in answers]
 
 
 def counted_approvals(facts: PaymentFacts) -> tuple[Approval, ...]:

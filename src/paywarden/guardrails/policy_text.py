@@ -49,6 +49,20 @@ def annotations(text: str) -> list[dict[str, str]]:
     return [rules[name].get("annotations", {}) for name in sorted(rules, key=_place)]
 
 
+def names_resource(text: str) -> bool:
+    """Whether any rule asks who the customer or payee is. Raises ValueError when the text does not parse."""
+    rules = json.loads(cedarpy.policies_to_json_str(text))["staticPolicies"]
+    return any(rule["resource"]["op"] != "All" or _holds_resource(rule["conditions"]) for rule in rules.values())
+
+
+def _holds_resource(node: Any) -> bool:
+    if isinstance(node, list):
+        return any(map(_holds_resource, node))
+    if not isinstance(node, dict):
+        return False
+    return node.get("Var") == "resource" or any(map(_holds_resource, node.values()))
+
+
 def problems(text: str, schema: cedarpy.Schema) -> list[PolicyProblem]:
     """All that keeps a text from coming into force, in the order of its lines; empty when nothing does."""
     rules, unreadable = _read(text)

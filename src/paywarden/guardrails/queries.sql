@@ -73,6 +73,6 @@ on conflict (tenant_id, fingerprint) do update set last_at = paywarden.clock();
 -- The same of many requests, in the order of their fingerprints.
 insert into paywarden.duplicate_guards (tenant_id, fingerprint, last_at)
 select (select paywarden.tenant()), fingerprint, paywarden.clock()
-from unnest(%(fingerprints)b::bytea[]) as fingerprint
+from unnest(%(fingerprints)s::bytea[]) as fingerprint
 order by fingerprint
 on conflict (tenant_id, fingerprint) do update set last_at = paywarden.clock();

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 from paywarden.kit.errors import PaymentDeniedError
@@ -28,6 +29,8 @@ def zone(name: str) -> ZoneInfo:
     return found
 
 
+# What is decided together is decided at one moment.
+@lru_cache(maxsize=64)
 def day(timezone: str, now: datetime) -> Window:
     """The calendar day of ``now``. Days follow each other without gap or overlap, whatever the clocks do."""
     place = zone(timezone)

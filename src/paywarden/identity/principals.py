@@ -7,6 +7,7 @@ from uuid import UUID
 
 from psycopg import AsyncConnection
 
+from paywarden.db import columns
 from paywarden.db.sql import load
 from paywarden.kit import ids
 from paywarden.kit.errors import ForbiddenError
@@ -95,4 +96,4 @@ async def customer_exists(connection: Connection, customer_id: str) -> bool:
 
 async def ensure_customers(connection: Connection, customer_ids: Iterable[str]) -> None:
     """Make sure that each of these customers has a row."""
-    await connection.execute(SQL.insert_customers, {"ids": sorted(set(customer_ids))})
+    await connection.execute(SQL.insert_customers, {"ids": columns.texts(sorted(set(customer_ids)))})

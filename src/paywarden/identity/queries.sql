@@ -9,6 +9,11 @@ returning id, name, environment, status, authority_version, created_at;
 select id, name, environment, status, authority_version, created_at, paywarden.clock() as now
 from paywarden.tenants where id = %(id)s;
 
+-- name: tenant_present
+-- The same of the transaction's own tenant.
+select id, name, environment, status, authority_version, created_at, paywarden.clock() as now
+from paywarden.tenants where id = (select paywarden.tenant());
+
 -- name: clock_now
 -- What time it is by the database's clock.
 select paywarden.clock() as now;
@@ -72,7 +77,7 @@ select from paywarden.customers where tenant_id = (select paywarden.tenant()) an
 -- name: insert_customers
 -- Customers at first use, in order.
 insert into paywarden.customers (tenant_id, id)
-select (select paywarden.tenant()), id from unnest(%(ids)b::text[]) as id
+select (select paywarden.tenant()), id from unnest(%(ids)s::text[]) as id
 order by id
 on conflict do nothing;
 

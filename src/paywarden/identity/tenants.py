@@ -10,6 +10,8 @@ from paywarden.db.sql import load
 
 SQL = load(__package__)
 Connection = AsyncConnection[dict[str, Any]]
+PRESENT = SQL.tenant_present
+"""What ``find`` tells of the transaction's own tenant, as a question to begin it with."""
 # Named literally by the policies of the read-only `quickstart` role (migration 0008).
 QUICKSTART_TENANT_ID = UUID("01900000-0000-7000-8000-000000000001")
 

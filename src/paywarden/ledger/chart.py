@@ -3,7 +3,7 @@
 Source: docs/decisions/0002-chart-of-accounts.md.
 """
 
-from functools import cache
+from functools import cache, lru_cache
 from typing import Literal
 from uuid import UUID
 
@@ -47,12 +47,14 @@ def authority_source(currency: str) -> AccountRef:
     return AccountRef("authority", money.asset(currency), "authority_source", "debit")
 
 
+@lru_cache(maxsize=1024)
 def authority_window(mandate_id: UUID, window_key: str, currency: str) -> AccountRef:
     """What a mandate may still spend in one window."""
     code = f"authority/{ids.to_text('mdt', mandate_id)}/{window_key}"
     return AccountRef("authority", money.asset(currency), code, "credit", 0)
 
 
+@lru_cache(maxsize=1024)
 def authority_spent(mandate_id: UUID, currency: str) -> AccountRef:
     """What a mandate has spent, over all windows."""
     code = f"authority_spent/{ids.to_text('mdt', mandate_id)}"

@@ -12,6 +12,7 @@ from uuid import UUID
 from msgspec import Struct
 from psycopg import AsyncConnection
 
+from paywarden.db import columns
 from paywarden.db.sql import load
 from paywarden.kit.errors import IdempotencyInProgressError, IdempotencyKeyReusedError
 
@@ -63,8 +64,7 @@ async def _store(connection: Connection, principal_id: UUID, request: Idempotent
     return (await connection.execute(SQL.register_key, values)).rowcount == 1
 
 
-@dataclass(frozen=True, slots=True)
-class Registration:
+class Registration(Struct, frozen=True):
     """A key to be stored for a payment, running for ``lease_seconds``."""
 
     principal_id: UUID
@@ -76,11 +76,11 @@ class Registration:
 async def register_all(connection: Connection, wanted: Sequence[Registration]) -> set[UUID]:
     """Store keys for payments, no key twice; the payments whose key was new."""
     values = {
-        "principal_ids": [each.principal_id for each in wanted],
-        "keys": [each.request.key for each in wanted],
-        "fingerprints": [each.request.fingerprint for each in wanted],
-        "payment_ids": [each.payment_id for each in wanted],
-        "leases_seconds": [float(each.lease_seconds) for each in wanted],
+        "principal_ids": columns.uuids(each.principal_id for each in wanted),
+        "keys": columns.texts(each.request.key for each in wanted),
+        "fingerprints": columns.hexadecimal(each.request.fingerprint for each in wanted),
+        "payment_ids": columns.uuids(each.payment_id for each in wanted),
+        "leases_seconds": columns.plain(each.lease_seconds for each in wanted),
     }
     rows = await (await connection.execute(SQL.register_keys, values)).fetchall()
     return {row["payment_id"] for row in rows}

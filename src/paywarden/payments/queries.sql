@@ -28,14 +28,19 @@ with inserted as (
         decided_by, policy_version, action_digest, next_step_at, last_sort_key)
     select (select paywarden.tenant()), id, kind, origin, 'reserved', amount_minor, currency, principal_id, agent_id,
         customer_id, purpose, reference, request_text, mandate_id, confirm, true, provider, provider_account, hold_id,
-        oversight, decided_by, policy_version, decode(action_digest, 'hex'),
+        oversight, decided_by::text[], policy_version, action_digest,
         paywarden.clock() + make_interval(secs => next_step_seconds), 1
-    from jsonb_to_recordset(%(payments)s::jsonb) as new (
-        id uuid, kind text, origin text, amount_minor bigint, currency text, principal_id uuid, agent_id text,
-        customer_id text, purpose text, reference text, request_text text, mandate_id uuid, confirm boolean,
-        provider text, provider_account text, hold_id uuid, oversight text, decided_by text[], policy_version text, action_digest text,
-        next_step_seconds float8)
-    returning *
+    from unnest(%(ids)s::uuid[], %(kinds)s::text[], %(origins)s::text[], %(amounts)s::bigint[],
+        %(currencies)s::text[], %(principal_ids)s::uuid[], %(agent_ids)s::text[], %(customer_ids)s::text[],
+        %(purposes)s::text[], %(references)s::text[], %(request_texts)s::text[], %(mandate_ids)s::uuid[],
+        %(confirms)s::boolean[], %(providers)s::text[], %(accounts)s::text[], %(hold_ids)s::uuid[],
+        %(oversights)s::text[], %(decided_by)s::text[], %(policy_versions)s::text[], %(action_digests)s::bytea[],
+        %(next_steps_seconds)s::float8[]) as new (
+        id, kind, origin, amount_minor, currency, principal_id, agent_id, customer_id, purpose, reference,
+        request_text, mandate_id, confirm, provider, provider_account, hold_id, oversight, decided_by, policy_version,
+        action_digest, next_step_seconds)
+    returning tenant_id, id, principal_id, origin, bare, status, oversight, decided_by, next_step_at, created_at,
+        updated_at, transaction_id
 ), noted as (
     insert into paywarden.payment_transitions (
         tenant_id, payment_id, sort_key, from_status, to_status, cause, source, principal_id, detail)
@@ -45,7 +50,9 @@ with inserted as (
         jsonb_build_object('oversight', oversight, 'decided_by', decided_by)
     from inserted
 )
-select inserted.*, paywarden.quickstart_status(origin, bare, status) as quickstart_status from inserted;
+select tenant_id, id, next_step_at, created_at, updated_at, transaction_id,
+    paywarden.quickstart_status(origin, bare, status) as quickstart_status
+from inserted;
 
 -- name: payment_by_id
 -- One payment.
@@ -341,8 +348,8 @@ insert into paywarden.idempotency_keys (
     tenant_id, principal_id, key, fingerprint, payment_id, lease_until, expires_at)
 select (select paywarden.tenant()), new.principal_id, new.key, new.fingerprint, new.payment_id,
     paywarden.clock() + make_interval(secs => new.lease_seconds), paywarden.clock() + interval '30 days'
-from unnest(%(principal_ids)b::uuid[], %(keys)b::text[], %(fingerprints)b::bytea[], %(payment_ids)b::uuid[],
-    %(leases_seconds)b::float8[]) as new (principal_id, key, fingerprint, payment_id, lease_seconds)
+from unnest(%(principal_ids)s::uuid[], %(keys)s::text[], %(fingerprints)s::bytea[], %(payment_ids)s::uuid[],
+    %(leases_seconds)s::float8[]) as new (principal_id, key, fingerprint, payment_id, lease_seconds)
 order by new.principal_id::text, new.key
 on conflict do nothing
 returning payment_id;

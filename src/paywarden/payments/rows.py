@@ -6,9 +6,11 @@ from datetime import datetime
 from typing import Any, Literal, get_args
 from uuid import UUID
 
+from msgspec import Struct, structs
 from psycopg import AsyncConnection, AsyncCursor
 from psycopg.types.json import Jsonb
 
+from paywarden.db import columns
 from paywarden.db.sql import NEWEST, load
 from paywarden.kit import ids
 from paywarden.kit.canonical import digest
@@ -93,13 +95,25 @@ class Payment:
 _COLUMNS = tuple(field.name for field in fields(Payment))
 
 
+# Of a payment that was just reserved.
+_NOTHING_YET: dict[str, Any] = {
+    **dict.fromkeys(
+        ("captured_minor", "refund_reserved_minor", "refunded_minor", "disputed_minor", "returned_minor"), 0
+    ),
+    **dict.fromkeys(("provider_payment_id", "reason", "decision_id", "facts_until", "lease_until", "expires_at")),
+    "late": False,
+    "missing_facts": [],
+    "facts_rounds": 0,
+    "fence": 0,
+}
+
+
 def from_row(row: dict[str, Any]) -> Payment:
     """A payment from its row."""
     return Payment(**{name: row[name] for name in _COLUMNS} | {"status": Status(row["status"])})
 
 
-@dataclass(frozen=True, slots=True)
-class NewPayment:
+class NewPayment(Struct, frozen=True):
     """What an ask stores, before anything is decided."""
 
     id: UUID
@@ -149,16 +163,14 @@ def action_digest(tenant_id: UUID, payment: NewPayment | Payment) -> bytes:
 
 async def insert(connection: Connection, tenant_id: UUID, new: NewPayment) -> Payment:
     """Store a new payment as ``pending`` with its first transition; nobody has decided anything yet."""
-    values = {field.name: getattr(new, field.name) for field in fields(NewPayment)}
-    values["action_digest"] = action_digest(tenant_id, new)
+    values = structs.asdict(new) | {"action_digest": action_digest(tenant_id, new)}
     row = await (await connection.execute(SQL.insert_payment, values)).fetchone()
     if row is None:
         raise RuntimeError("the payment was not stored")
     return from_row(row)
 
 
-@dataclass(frozen=True, slots=True)
-class Reservation:
+class Reservation(Struct, frozen=True):
     """What guard and ledger made of a new keyed payment; a worker may take it after ``next_step_seconds``."""
 
     hold_id: UUID
@@ -166,46 +178,51 @@ class Reservation:
     oversight: str
     decided_by: tuple[str, ...]
     policy_version: str
+    action_digest: bytes
     next_step_seconds: float
 
 
 async def insert_reserved(
-    connection: Connection, tenant_id: UUID, new: Sequence[tuple[NewPayment, Reservation]]
+    connection: Connection, new: Sequence[tuple[NewPayment, Reservation]]
 ) -> AsyncCursor[dict[str, Any]]:
-    """Store new keyed payments as ``reserved``, with the transitions from ``pending`` to there; their rows.
+    """Store new keyed payments as ``reserved``, with the transitions from ``pending`` to there.
 
-    Whoever works in a pipeline reads them after its end.
+    Answers what ``reserved`` needs of each; whoever works in a pipeline reads it after its end.
     """
-    values = {"payments": Jsonb([_reserved(tenant_id, *each) for each in new])}
+    if any(each.bare or each.original_payment_id or each.payee is not None or not each.keyed for each, _ in new):
+        raise ValueError("only keyed charges are stored as reserved at once")
+    asked, found = [each for each, _ in new], [each for _, each in new]
+    values = {
+        "ids": columns.uuids(each.id for each in asked),
+        "kinds": columns.plain(each.kind for each in asked),
+        "origins": columns.plain(each.origin for each in asked),
+        "amounts": columns.plain(each.amount_minor for each in asked),
+        "currencies": columns.plain(each.currency for each in asked),
+        "principal_ids": columns.uuids(each.principal_id for each in asked),
+        "agent_ids": columns.texts(each.agent_id for each in asked),
+        "customer_ids": columns.texts(each.customer_id for each in asked),
+        "purposes": columns.texts(each.purpose for each in asked),
+        "references": columns.texts(each.reference for each in asked),
+        "request_texts": columns.texts(each.request_text for each in asked),
+        "confirms": columns.plain(each.confirm for each in asked),
+        "providers": columns.texts(each.provider for each in asked),
+        "accounts": columns.texts(each.provider_account for each in asked),
+        "mandate_ids": columns.uuids(each.mandate_id for each in found),
+        "hold_ids": columns.uuids(each.hold_id for each in found),
+        "oversights": columns.plain(each.oversight for each in found),
+        "decided_by": columns.texts(columns.texts(each.decided_by) for each in found),
+        "policy_versions": columns.texts(each.policy_version for each in found),
+        "action_digests": columns.hexadecimal(each.action_digest for each in found),
+        "next_steps_seconds": columns.plain(each.next_step_seconds for each in found),
+    }
     return await connection.execute(SQL.insert_reserved_payments, values)
 
 
-def _reserved(tenant_id: UUID, new: NewPayment, found: Reservation) -> dict[str, Any]:
-    if new.bare or new.original_payment_id is not None or new.payee is not None or not new.keyed:
-        raise ValueError("only keyed charges are stored as reserved at once")
-    return {
-        "id": str(new.id),
-        "kind": new.kind,
-        "origin": new.origin,
-        "amount_minor": new.amount_minor,
-        "currency": new.currency,
-        "principal_id": str(new.principal_id),
-        "agent_id": new.agent_id,
-        "customer_id": new.customer_id,
-        "purpose": new.purpose,
-        "reference": new.reference,
-        "request_text": new.request_text,
-        "mandate_id": str(found.mandate_id),
-        "confirm": new.confirm,
-        "provider": new.provider,
-        "provider_account": new.provider_account,
-        "hold_id": str(found.hold_id),
-        "oversight": found.oversight,
-        "decided_by": found.decided_by,
-        "policy_version": found.policy_version,
-        "action_digest": action_digest(tenant_id, new).hex(),
-        "next_step_seconds": found.next_step_seconds,
-    }
+def reserved(new: NewPayment, found: Reservation, row: dict[str, Any]) -> Payment:
+    """The payment that ``insert_reserved`` stored; ``row`` is what it answered of it."""
+    told = structs.asdict(new) | structs.asdict(found)
+    told |= {"status": Status.RESERVED, "decided_by": list(found.decided_by), **_NOTHING_YET, **row}
+    return Payment(**{name: told[name] for name in _COLUMNS})
 
 
 async def find(connection: Connection, payment_id: UUID) -> Payment | None:

@@ -1,10 +1,10 @@
 """``/v1/payments``: ask for money, look at it, confirm, cancel, refund."""
 
-from dataclasses import replace
 from typing import Annotated, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Query, Request, Response
+from msgspec import structs
 from starlette.responses import JSONResponse
 
 from paywarden.api import documented, outcomes
@@ -115,7 +115,7 @@ class NewPaymentBody(WantedPayment):
 
     def as_ask(self) -> Ask:
         """The same in the flow's words."""
-        return replace(super().as_ask(), confirm=self.confirm)
+        return structs.replace(super().as_ask(), confirm=self.confirm)
 
 
 class NewRefund(Body):

@@ -177,12 +177,14 @@ create table paywarden.checks (
     policy_version text,
     created_at timestamptz not null default paywarden.clock(),
     primary key (tenant_id, subject_id, id),
-    foreign key (tenant_id, payment_id) references paywarden.payments (tenant_id, id),
+    -- To the payment none: docs/decisions/0009-group-writes.md.
     foreign key (tenant_id, decision_id) references paywarden.decisions (tenant_id, id)
 );
 create index checks_by_decision on paywarden.checks (tenant_id, decision_id, id) where decision_id is not null;
 call paywarden.wall('paywarden.checks');
 call paywarden.make_insert_only('paywarden.checks');
+create policy system_read on paywarden.checks for select to paywarden_system using (true);
+grant select (tenant_id, id, payment_id) on paywarden.checks to paywarden_system;
 
 create table paywarden.reviews (
     tenant_id uuid not null,

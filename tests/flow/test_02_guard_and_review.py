@@ -8,6 +8,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from msgspec import structs
 
 from paywarden.db.transaction import transaction
 from paywarden.decisions.advice import Advice, Snapshot
@@ -146,7 +147,7 @@ async def test_a_reviewer_who_lost_the_role_after_logging_in_does_not_count(worl
 
 async def test_a_verdict_on_another_amount_does_not_count(world: World) -> None:
     payment = await suspected(world)
-    cheaper = rows.action_digest(payment.tenant_id, replace(payment, amount_minor=90))
+    cheaper = rows.action_digest(payment.tenant_id, structs.replace(payment, amount_minor=90))
     with pytest.raises(ReviewConflictError, match="not the one"):
         await give(world, await world.reviewer(), payment, digest=cheaper)
     assert (await world.stage.find(payment.id)).status is Status.IN_REVIEW
@@ -205,7 +206,7 @@ async def test_an_edited_digest_does_not_help_either(world: World) -> None:
     reviewer = await world.reviewer()
     review_id = await world.review_of(payment)
     await review.give_verdict(waiting(world.stage).desk, reviewer, review_id, Given("approve", "ok"))
-    forged = rows.action_digest(payment.tenant_id, replace(payment, amount_minor=9_000))
+    forged = rows.action_digest(payment.tenant_id, structs.replace(payment, amount_minor=9_000))
     world.edit(
         "update paywarden.payments set amount_minor = 9000, action_digest = %s where id = %s", forged, payment.id
     )

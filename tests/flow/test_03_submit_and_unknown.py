@@ -2,11 +2,11 @@
 
 import asyncio
 import time
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from paywarden.db.transaction import transaction
 from paywarden.flow import access, advance, recovery, resolve, settle, submit
@@ -559,4 +559,4 @@ async def test_mark_paid_believes_the_provider_only(world: World) -> None:
     paid = (await settle.mark_paid(world.stage.desk, world.stage.agent, "agent-1", None, None)).payment
     assert paid.quickstart_status == "paid"
     await world.check_books([paid], charged=1)
-    assert replace(paid, late=False) == paid
+    assert structs.replace(paid, late=False) == paid

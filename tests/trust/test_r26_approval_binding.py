@@ -63,7 +63,7 @@ def edit(**columns: str) -> Attack:
 async def edit_and_sign(world: World, finance: Actor, payment: Payment) -> None:
     """The same, and the digest made to fit."""
     await approve(world, finance, payment, send=False)
-    forged = rows.action_digest(payment.tenant_id, replace(payment, amount_minor=6_000))
+    forged = rows.action_digest(payment.tenant_id, structs.replace(payment, amount_minor=6_000))
     world.edit(
         "update paywarden.payments set amount_minor = 6000, action_digest = %s where id = %s", forged, payment.id
     )
@@ -128,7 +128,7 @@ async def breaches(world: World) -> list[str]:
     book, found = await world.book(), []
     for paid in book["payouts"]:
         payment = await world.stage.find(ids.parse("pay", reference_of(paid)))
-        sent = replace(payment, amount_minor=paid["amount"], payee=paid["payee"])
+        sent = structs.replace(payment, amount_minor=paid["amount"], payee=paid["payee"])
         digest = rows.action_digest(payment.tenant_id, sent)
         if (payment.id, digest) not in [(row["id"], bytes(row["action_digest"])) for row in approved]:
             found.append(f"{paid['amount']} to {paid['payee']} was never approved")

@@ -1,7 +1,7 @@
 """Guard and reserve: facts in, verdict out, and the hold in the same commit. Runs inside the caller's transaction."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from typing import Any, TypeVar
@@ -416,7 +416,7 @@ async def _send_to_review(
     )
     if payment.status is Status.IN_REVIEW:
         await rows.rewrite_reason(connection, payment.id, reason)
-        return replace(payment, reason=reason)
+        return structs.replace(payment, reason=reason)
     detail = {"decided_by": list(verdict.decision.determining)}
     wanted = Move(Status.IN_REVIEW, "request", "guard", reason=reason, detail=detail, fence=fence)
     return await _moved(connection, payment, wanted)

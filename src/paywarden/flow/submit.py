@@ -2,8 +2,9 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Literal
+
+from msgspec import structs
 
 from paywarden.db.transaction import retrying, transaction
 from paywarden.flow import facts, guard
@@ -243,7 +244,7 @@ async def send_again(desk: Desk, payment: Payment, operation: Operation) -> None
     began = time.monotonic()
     counted = await retrying(count)
     if counted is not None:
-        await _send(desk, replace(payment, status=Status.SUBMITTING), counted, began)
+        await _send(desk, structs.replace(payment, status=Status.SUBMITTING), counted, began)
 
 
 async def _tenant_active(connection: Connection, payment: Payment) -> bool:

@@ -1,7 +1,7 @@
 """The payment row and its guarded moves. Amounts are minor units; every function needs an open tenant transaction."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, get_args
 from uuid import UUID
@@ -23,8 +23,7 @@ Kind = Literal["charge", "refund", "payout"]
 Origin = Literal["v1", "payments", "create", "reserve"]
 
 
-@dataclass(frozen=True, slots=True)
-class Payment:
+class Payment(Struct, frozen=True):
     """One payment as it stands. ``fence`` grows with every claim; a writer with an older one is refused.
 
     ``missing_facts`` are named while it waits for them, until ``facts_until``; ``facts_rounds`` counts how often.
@@ -92,7 +91,8 @@ class Payment:
         return self.captured_minor - gone
 
 
-_COLUMNS = tuple(field.name for field in fields(Payment))
+_COLUMNS = Payment.__struct_fields__
+_STATUS = _COLUMNS.index("status")
 
 
 # Of a payment that was just reserved.
@@ -110,7 +110,9 @@ _NOTHING_YET: dict[str, Any] = {
 
 def from_row(row: dict[str, Any]) -> Payment:
     """A payment from its row."""
-    return Payment(**{name: row[name] for name in _COLUMNS} | {"status": Status(row["status"])})
+    values = [row[name] for name in _COLUMNS]
+    values[_STATUS] = Status(row["status"])
+    return Payment(*values)
 
 
 class NewPayment(Struct, frozen=True):
@@ -222,7 +224,7 @@ def reserved(new: NewPayment, found: Reservation, row: dict[str, Any]) -> Paymen
     """The payment that ``insert_reserved`` stored; ``row`` is what it answered of it."""
     told = structs.asdict(new) | structs.asdict(found)
     told |= {"status": Status.RESERVED, "decided_by": list(found.decided_by), **_NOTHING_YET, **row}
-    return Payment(**{name: told[name] for name in _COLUMNS})
+    return Payment(*[told[name] for name in _COLUMNS])
 
 
 async def find(connection: Connection, payment_id: UUID) -> Payment | None:

@@ -636,7 +636,8 @@ begin
             join paywarden.hold_lines as line using (tenant_id, hold_id)
             cross join unnest(case when op = 'post' then array[held_account_id, debit_account_id, credit_account_id]
                                    else array[held_account_id] end) as account_id
-            where op in ('post', 'void') and place between p_from and p_upto) as stored;
+            where op in ('post', 'void') and place between p_from and p_upto
+            group by line.tenant_id, account_id) as stored;
     end if;
     select array_agg(number), array_agg(taken), bool_and(not blocked and taken <= free)
     into v_numbers, v_taken, v_fits

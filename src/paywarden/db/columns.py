@@ -6,17 +6,17 @@ In a statement such a parameter is cast to its array: ``unnest(%(ids)s::uuid[], 
 from collections.abc import Iterable
 from uuid import UUID
 
-_NO = "NULL"
+NULL = "NULL"
 
 
 def uuids(values: Iterable[UUID | None]) -> str:
     """For ``uuid[]``."""
-    return f"{{{','.join([_NO if value is None else value.hex for value in values])}}}"
+    return f"{{{','.join([NULL if value is None else value.hex for value in values])}}}"
 
 
 def texts(values: Iterable[str | None]) -> str:
     """For ``text[]``; also for arrays of arrays as texts, of JSON, and of bytes as ``hexadecimal`` writes them."""
-    return f"{{{','.join([_NO if value is None else _quoted(value) for value in values])}}}"
+    return f"{{{','.join([NULL if value is None else quoted(value) for value in values])}}}"
 
 
 def plain(values: Iterable[object]) -> str:
@@ -29,5 +29,6 @@ def hexadecimal(values: Iterable[bytes]) -> str:
     return texts([f"\\x{value.hex()}" for value in values])
 
 
-def _quoted(value: str) -> str:
+def quoted(value: str) -> str:
+    """A text as an element of an array's text."""
     return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'

@@ -10,6 +10,7 @@ from uuid import UUID
 
 import msgspec
 
+from paywarden.db.columns import NULL, quoted
 from paywarden.kit import ids
 from paywarden.kit.money import check_amount_minor
 from paywarden.ledger.chart import AccountRef
@@ -47,10 +48,9 @@ _GRANTS = (
     "grant_transfer",
 )  # fmt: skip
 
-_NO = "NULL"
-_NO_KEY: Row = (_NO,) * len(_KEY)
-_NO_GATE: Row = (_NO,) * len(_GATE)
-_NO_BOOKING: Row = (_NO,) * len(_BOOKING)
+_NO_KEY: Row = (NULL,) * len(_KEY)
+_NO_GATE: Row = (NULL,) * len(_GATE)
+_NO_BOOKING: Row = (NULL,) * len(_BOOKING)
 _encode = msgspec.json.Encoder().encode
 # A transfer's id is its intent's, with the number of the line in the last two of 32 digits.
 _BASE_DIGITS = 30
@@ -87,9 +87,9 @@ class Sheet:
                 case Post():
                     self._intents.append(self._post(tenant, place, intent))
                 case Book():
-                    asked = (tenant, "book", _NO, _text(intent.payment_id), _NO, _NO, _NO)
+                    asked = (tenant, "book", NULL, _text(intent.payment_id), NULL, NULL, NULL)
                     booking = self._booking(tenant, place, intent)
-                    self._intents.append((*asked, *_NO_KEY, *_NO_GATE, *booking, _NO, _NO, _NO))
+                    self._intents.append((*asked, *_NO_KEY, *_NO_GATE, *booking, NULL, NULL, NULL))
                 case Void() | Extend():
                     self._intents.append(self._change(tenant, intent))
 
@@ -110,7 +110,7 @@ class Sheet:
             (_GRANTS, self._grants),
         ):
             for name, column in zip(names, zip(*rows, strict=True), strict=False):
-                if name not in left_out and column.count(_NO) < len(column):
+                if name not in left_out and column.count(NULL) < len(column):
                     parts[name] = f"{{{','.join(column)}}}"
         return _encode(parts).decode()
 
@@ -125,13 +125,13 @@ class Sheet:
             _text(intent.payment_id),
             str(check_amount_minor(intent.amount_minor)),
             self._authority(tenant, intent.authority),
-            _NO,
+            NULL,
             *_key(intent.key),
             *_gate(intent.gate),
             *_NO_BOOKING,
             _number(intent.expires_in_seconds),
-            _NO,
-            _NO,
+            NULL,
+            NULL,
         )
 
     def _post(self, tenant: str, place: str, intent: Post) -> Row:
@@ -146,28 +146,28 @@ class Sheet:
             *_key(intent.key),
             *_NO_GATE,
             *self._booking(tenant, place, intent),
-            _NO,
+            NULL,
             "t" if intent.final else "f",
-            _NO,
+            NULL,
         )
 
     def _change(self, tenant: str, intent: Void | Extend) -> Row:
         if isinstance(intent, Void):
-            op, payment, seconds, status = "void", _text(intent.payment_id), _NO, str(intent.status)
+            op, payment, seconds, status = "void", _text(intent.payment_id), NULL, str(intent.status)
         else:
-            op, payment, seconds, status = "extend", _NO, str(intent.expires_in_seconds), _NO
+            op, payment, seconds, status = "extend", NULL, str(intent.expires_in_seconds), NULL
         asked = (self._authority(tenant, intent.authority), _text(intent.of_principal_id))
-        rest = (*_NO_KEY, *_NO_GATE, *_NO_BOOKING, seconds, _NO, status)
-        return (tenant, op, intent.hold_id.hex, payment, _NO, *asked, *rest)
+        rest = (*_NO_KEY, *_NO_GATE, *_NO_BOOKING, seconds, NULL, status)
+        return (tenant, op, intent.hold_id.hex, payment, NULL, *asked, *rest)
 
     def _booking(self, tenant: str, place: str, intent: Post | Book) -> Row:
         for each in intent.movements:
             pair = (self._account(tenant, each.debit), self._account(tenant, each.credit))
             self._moves.append((place, *pair, str(check_amount_minor(each.amount_minor))))
         return (
-            _quoted(intent.operation),
-            _quoted(intent.fact_kind),
-            _NO if intent.event_at is None else _quoted(intent.event_at.isoformat()),
+            quoted(intent.operation),
+            quoted(intent.fact_kind),
+            NULL if intent.event_at is None else quoted(intent.event_at.isoformat()),
             ids.new_hex()[:_BASE_DIGITS],
             "t" if intent.fact else "f",
         )
@@ -183,8 +183,8 @@ class Sheet:
                 (
                     place,
                     grant.mandate_id.hex,
-                    _quoted(grant.window_key),
-                    _quoted(grant.currency),
+                    quoted(grant.window_key),
+                    quoted(grant.currency),
                     str(check_amount_minor(grant.limit_minor, "limit_minor")),
                     self._account(tenant, grant.window),
                     self._account(tenant, grant.source),
@@ -196,14 +196,14 @@ class Sheet:
         number = self._numbers.get((tenant, ref))
         if number is None:
             account_id = ids.new_hex()
-            named = (ref.book, _quoted(ref.asset), _quoted(ref.code), ref.normal, _number(ref.floor))
+            named = (ref.book, quoted(ref.asset), quoted(ref.code), ref.normal, _number(ref.floor))
             self._accounts.append((tenant, account_id, *named))
             number = self._numbers[tenant, ref] = str(len(self._accounts))
         return number
 
     def _authority(self, tenant: str, authority: Authority | None) -> str:
         if authority is None:
-            return _NO
+            return NULL
         key = (tenant, authority.principal_id, authority.version, authority.valid_until, *authority.mandate_ids)
         number = self._authority_numbers.get(key)
         if number is None:
@@ -213,7 +213,7 @@ class Sheet:
                     tenant,
                     authority.principal_id.hex,
                     str(authority.version),
-                    _NO if until is None else _quoted(until.isoformat()),
+                    NULL if until is None else quoted(until.isoformat()),
                 )
             )
             number = self._authority_numbers[key] = str(len(self._authorities))
@@ -222,7 +222,7 @@ class Sheet:
 
 
 def _key(key: Key | None) -> Row:
-    return _NO_KEY if key is None else (key.principal_id.hex, _quoted(key.key), key.fingerprint.hex())
+    return _NO_KEY if key is None else (key.principal_id.hex, quoted(key.key), key.fingerprint.hex())
 
 
 def _gate(gate: Gate | None) -> Row:
@@ -230,7 +230,7 @@ def _gate(gate: Gate | None) -> Row:
         return _NO_GATE
     return (
         gate.principal_id.hex,
-        _quoted(gate.currency),
+        quoted(gate.currency),
         _optional(gate.customer_id),
         _text(gate.mandate_id),
         _optional(gate.feature),
@@ -238,17 +238,12 @@ def _gate(gate: Gate | None) -> Row:
 
 
 def _text(value: UUID | None) -> str:
-    return _NO if value is None else value.hex
+    return NULL if value is None else value.hex
 
 
 def _number(value: int | None) -> str:
-    return _NO if value is None else str(value)
+    return NULL if value is None else str(value)
 
 
 def _optional(value: str | None) -> str:
-    return _NO if value is None else _quoted(value)
-
-
-def _quoted(value: str) -> str:
-    """The value as an element of an array's text."""
-    return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    return NULL if value is None else quoted(value)

@@ -66,11 +66,12 @@ class Book:
         self._settings = self._thread.submit(_load_settings, self._connection).result()
 
     async def run(self, work: Callable[[Transaction], Result]) -> Result:
-        """The result of ``work`` in a transaction that is durable when this returns."""
-        result, changed = await asyncio.get_running_loop().run_in_executor(self._thread, self._transact, work)
-        if changed:
-            self.written.set()
-        return result
+        """The result of ``work`` in a transaction that is durable when this returns.
+
+        A caller that goes away meanwhile undoes nothing: what was begun is committed, and ``written`` tells of it.
+        """
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._thread, self._transact, work, loop)
 
     async def change_settings(self, **changes: Any) -> Settings:
         """Replace the named settings and keep them."""
@@ -82,6 +83,8 @@ class Book:
             return changed
 
         self._settings = await self.run(store)
+        # Again: whoever was woken by the commit may have looked at the former settings.
+        self.written.set()
         return self._settings
 
     @property
@@ -92,14 +95,15 @@ class Book:
         self._thread.submit(self._connection.close).result()
         self._thread.shutdown()
 
-    def _transact(self, work: Callable[[Transaction], Result]) -> tuple[Result, bool]:
-        """The result, and whether anything was changed."""
+    def _transact(self, work: Callable[[Transaction], Result], loop: asyncio.AbstractEventLoop) -> Result:
         now_ms = int(utc_now().timestamp() * 1000) + self._settings.clock_offset_ms
         changes = self._connection.total_changes
         with self._connection:
             self._connection.execute("BEGIN")
             result = work(Transaction(self._connection, now_ms, self._settings))
-        return result, self._connection.total_changes > changes
+        if self._connection.total_changes > changes:
+            loop.call_soon_threadsafe(self.written.set)
+        return result
 
 
 def new_id(kind: str) -> str:

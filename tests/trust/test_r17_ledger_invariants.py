@@ -45,6 +45,19 @@ CORRUPTIONS: dict[str, str] = {
     "top_ups_are_booked": "update paywarden.credit_top_ups set amount_minor = amount_minor + 1",
     "transitions_tell_the_status": "delete from paywarden.payment_transitions where to_status = 'reserved'",
 }
+# What the first line of a rule does not show: its other halves.
+FURTHER_CORRUPTIONS = [
+    (
+        "history_is_of_what_is_there",
+        f"update paywarden.{table} set {column} = gen_random_uuid() where {column} is not null",
+    )
+    for table, column in (
+        ("payment_transitions", "payment_id"),
+        ("payment_transitions", "principal_id"),
+        ("checks", "payment_id"),
+        ("events", "tenant_id"),
+    )
+]
 
 
 @pytest.fixture
@@ -76,7 +89,7 @@ def test_every_rule_has_its_corruption() -> None:
 async def test_healthy_books_break_nothing_and_each_corruption_is_named(books: Stage, database: Database) -> None:
     await settle_all(books)
     assert await broken(books) == set()
-    for rule, statement in CORRUPTIONS.items():
+    for rule, statement in [*CORRUPTIONS.items(), *FURTHER_CORRUPTIONS]:
         with psycopg.connect(database.superuser_url) as connection:
             connection.execute("set session_replication_role = replica")
             assert connection.execute(statement).rowcount > 0, rule
@@ -86,7 +99,7 @@ async def test_healthy_books_break_nothing_and_each_corruption_is_named(books: S
                 if connection.execute(f"select 1 from ({invariant.query}) as rows limit 1").fetchone()
             }
             connection.rollback()
-        assert rule in found, rule
+        assert rule in found, statement
     assert await broken(books) == set()
 
 

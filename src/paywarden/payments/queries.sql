@@ -214,8 +214,9 @@ where tenant_id = (select paywarden.tenant()) and payment_id = %(payment_id)s an
   and source = %(source)s;
 
 -- name: list_payments
--- Committed payments of some kinds in some statuses, newest first, after a cursor: where the newest of each pair stand is read from one index, and of the newest of
--- them all the rows. A filter that may be absent would have no index in a plan that serves every call.
+-- Committed payments of some kinds in some statuses, newest first, after a cursor: where the newest of each pair stand
+-- is read from one index, and of the newest of them all the rows. A filter that may be absent would have no index in a
+-- plan that serves every call.
 select payment.*, paywarden.quickstart_status(origin, bare, payment.status) as quickstart_status
 from (
     select newest.transaction_id, newest.id

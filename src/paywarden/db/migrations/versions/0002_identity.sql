@@ -43,8 +43,8 @@ create table paywarden.customers (
 call paywarden.wall('paywarden.customers');
 grant insert on paywarden.customers to paywarden_app;
 
--- What happened, for audit and for readers with a cursor (who read only below pg_snapshot_xmin).
--- No foreign keys and one index: docs/decisions/0009-group-writes.md, 0008-growth.md.
+-- What happened, for audit, found by what it is about. Whoever reads all of it with a cursor (below pg_snapshot_xmin)
+-- will need an index in order. No foreign keys and one index: docs/decisions/0009-group-writes.md, 0008-growth.md.
 create table paywarden.events (
     tenant_id uuid not null,
     id uuid not null,

@@ -1,44 +1,29 @@
-"""The door on granian, in this process and on this event loop, on a port of its own."""
+"""The door on the real HTTP server, in this process and on this event loop, on a port of its own."""
 
 import asyncio
 import contextlib
-import socket
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import httpx
-from fastapi import FastAPI
-from granian.constants import HTTPModes, Interfaces
-from granian.server.embed import Server
+from starlette.types import ASGIApp
 
+from paywarden import http_server
 from paywarden.kit.tls import trusted_for
 
 
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 @asynccontextmanager
-async def serving(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
+async def serving(app: ASGIApp) -> AsyncIterator[httpx.AsyncClient]:
     """A caller without a key, when the server answers; it is stopped at the end."""
-    port = free_port()
-    server = Server(
-        app, address="127.0.0.1", port=port, interface=Interfaces.ASGI, http=HTTPModes.http1, websockets=False,
-        log_enabled=False,
-    )  # fmt: skip
-    task = asyncio.create_task(server.serve())
-    url = f"http://127.0.0.1:{port}"
+    listening, stopping = http_server.listen("127.0.0.1", 0), asyncio.Event()
+    url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+    task = asyncio.create_task(http_server.serve(app, listening, stopping, lifespan=True))
     async with httpx.AsyncClient(base_url=url, timeout=30, trust_env=False, verify=trusted_for(url)) as local:
         await _answers(local)
         yield local
-    server.stop()
-    with contextlib.suppress(asyncio.CancelledError):
-        await task
+    stopping.set()
+    await task
 
 
 async def _answers(local: httpx.AsyncClient, limit_seconds: float = 20) -> None:

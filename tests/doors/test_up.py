@@ -209,13 +209,20 @@ def test_a_stop_answers_what_is_in_flight_and_is_clean(tmp_path: Path, tell) -> 
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.run(_slow_provider(stack, 1.5))
             answered: list[httpx.Response] = []
-            call = threading.Thread(target=_pay_slowly, args=(stack, number.name, answered))
-            call.start()
+            waited: list[httpx.Response] = []
+            calls = [
+                threading.Thread(target=_pay_slowly, args=(stack, number.name, answered)),
+                threading.Thread(target=_wait_for_work, args=(stack, waited)),
+            ]
+            for call in calls:
+                call.start()
             wait_until(lambda: "pending" in _statuses(stack))
             began = time.monotonic()
             stack.signal(number)
-            call.join()
+            for call in calls:
+                call.join()
             assert stack.wait() == 0
+            assert [response.status_code for response in waited] == [200]
             assert [(response.status_code, response.json()["status"]) for response in answered] == [(200, "pending")]
             tell(f"{number.name} with a request in flight: over after {time.monotonic() - began:.1f} s")
             stack.start()
@@ -227,6 +234,11 @@ def test_a_stop_answers_what_is_in_flight_and_is_clean(tmp_path: Path, tell) -> 
 def _pay_slowly(stack: Stack, reference: str, answered: list[httpx.Response]) -> None:
     with stack.client() as http:
         answered.append(pay(http, reference))
+
+
+def _wait_for_work(stack: Stack, waited: list[httpx.Response]) -> None:
+    with stack.administrator() as http:
+        waited.append(http.get("/v1/reviews", params={"wait_seconds": 25}))
 
 
 async def _slow_provider(stack: Stack, seconds: float) -> None:

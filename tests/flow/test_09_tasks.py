@@ -274,11 +274,22 @@ async def test_waiting_ends_as_soon_as_there_is_something(world: World) -> None:
         found[:] = await review.list_reviews(desk, one, "open", 10, role="review", unclaimed=True)
         return bool(found)
 
-    waits = asyncio.create_task(task.wait_for(look, 25))
+    waits = asyncio.create_task(task.wait_for(desk, look, 25))
     payment = await waiting(world)
     async with asyncio.timeout(20):
         await waits
     assert [each.payment_id for each, _ in found] == [payment.id]
     await task.claim(desk, one, found[0][0].id)
-    await task.wait_for(look, 0)
+    await task.wait_for(desk, look, 0)
     assert found == []
+
+
+async def test_waiting_ends_when_the_process_shall_end(world: World) -> None:
+    desk = world.stage.desk
+
+    async def look() -> bool:
+        desk.stopping.set()
+        return False
+
+    async with asyncio.timeout(20):
+        await task.wait_for(desk, look, 25)

@@ -18,10 +18,13 @@ from paywarden.providers.rest import RestProvider
 from paywarden.settings import Settings
 
 
-def desk_opener(settings: Settings, *, preload: bool) -> Callable[[], AbstractAsyncContextManager[Desk]]:
+def desk_opener(
+    settings: Settings, *, preload: bool, stopping: asyncio.Event | None = None
+) -> Callable[[], AbstractAsyncContextManager[Desk]]:
     """How an API or worker process gets its desk and gives everything back at its end.
 
     With ``preload`` the embedder is loaded beside the first work, else (120 MB saved) when a text first needs it.
+    ``stopping``: set when the process shall end.
     """
 
     @asynccontextmanager
@@ -32,7 +35,15 @@ def desk_opener(settings: Settings, *, preload: bool) -> Callable[[], AbstractAs
         try:
             async with _adviser(settings) as adviser, open_pool(settings.service_url, settings) as pool:
                 loading = asyncio.create_task(embedder.preload()) if preload else None
-                yield Desk(settings, pool, {DEFAULT_PROVIDER: provider}, policies, adviser, embedder)
+                yield Desk(
+                    settings,
+                    pool,
+                    {DEFAULT_PROVIDER: provider},
+                    policies,
+                    adviser,
+                    embedder,
+                    stopping or asyncio.Event(),
+                )
                 if loading is not None:
                     loading.cancel()
         finally:

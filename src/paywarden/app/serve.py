@@ -1,18 +1,17 @@
-"""The API process: one granian server in this process, on one address, stopped by SIGTERM after what is in flight.
-
-Not granian's ordinary server: that leaves an orphan worker on the port when its main process is killed.
-"""
+"""The API process: one HTTP server on one address, stopped by SIGTERM after what is in flight."""
 
 import asyncio
 import contextlib
 import gc
 import os
 import signal
+from functools import partial
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import structlog
 
+from paywarden.kit.errors import ConfigurationError
 from paywarden.settings import Settings
 
 if TYPE_CHECKING:
@@ -20,10 +19,6 @@ if TYPE_CHECKING:
 
 _LOG = structlog.get_logger(__name__)
 _GARBAGE_OBJECTS = 10_000
-_LOG_TO_STDERR: dict[str, Any] = {
-    "handlers": {"console": {"class": "logging.StreamHandler", "stream": "ext://sys.stderr"}},
-    "loggers": {"_granian": {"handlers": ["console"], "propagate": False}},
-}
 
 
 async def serve(settings: Settings) -> None:
@@ -37,39 +32,23 @@ async def serve(settings: Settings) -> None:
     # Opened here and not by the server, which would answer a wrong configuration with its own traceback.
     # Of several processes the others load the embedder, which takes 120 MB, when a text first needs it.
     preload = settings.embedder_preload and settings.api_process in (None, 1)
-    async with desk_opener(settings, preload=preload)() as desk:
-        await _serve_desk(settings, desk, stopping)
+    async with desk_opener(settings, preload=preload, stopping=stopping)() as desk:
+        await _serve_desk(settings, desk)
     _LOG.info("api stopped", pid=os.getpid())
 
 
-async def _serve_desk(settings: Settings, desk: "Desk", stopping: asyncio.Event) -> None:
-    from granian.constants import HTTPModes, Interfaces
-    from granian.log import LogLevels
-    from granian.server.embed import Server
-
+async def _serve_desk(settings: Settings, desk: "Desk") -> None:
+    from paywarden import http_server
     from paywarden.api.application import build
 
-    server = Server(
-        build(lambda: contextlib.nullcontext(desk), _process_label(settings)),
-        address=settings.host,
-        port=settings.port,
-        interface=Interfaces.ASGI,
-        http=HTTPModes.http1,
-        websockets=False,
-        backlog=1024,
-        log_level=LogLevels.error,
-        log_dictconfig=_LOG_TO_STDERR,
-    )
+    app = build(lambda: contextlib.nullcontext(desk), _process_label(settings))
+    try:
+        listening = http_server.listen(settings.host, settings.port, shared=settings.api_process is not None)
+    except OSError as error:
+        raise ConfigurationError(f"cannot listen on {settings.host} port {settings.port}: {error.strerror}") from error
     _spare_the_collector()
-    serving = asyncio.create_task(server.serve())
-    stopped = asyncio.create_task(stopping.wait())
-    listening = asyncio.create_task(_tell_when_listening(settings))
-    await asyncio.wait({serving, stopped}, return_when=asyncio.FIRST_COMPLETED)
-    server.stop()  # type: ignore[no-untyped-call]
-    stopped.cancel()
-    listening.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await serving
+    ready = partial(_LOG.info, "api ready", host=settings.host, port=settings.port)
+    await http_server.serve(app, listening, desk.stopping, ready, lifespan=True)
 
 
 def _process_label(settings: Settings) -> str | None:
@@ -82,13 +61,3 @@ def _spare_the_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(_GARBAGE_OBJECTS, 20, 20)
-
-
-async def _tell_when_listening(settings: Settings) -> None:
-    while True:
-        with contextlib.suppress(OSError):
-            _, writer = await asyncio.open_connection(settings.host, settings.port)
-            writer.close()
-            break
-        await asyncio.sleep(0.02)
-    _LOG.info("api ready", host=settings.host, port=settings.port)

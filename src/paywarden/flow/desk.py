@@ -1,5 +1,6 @@
 """The desk: everything a flow needs, composed once by ``app``."""
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,7 +27,10 @@ DEFAULT_PROVIDER = "rest"
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """What flows work with. ``providers`` by name; each is one account at one provider."""
+    """What flows work with. ``providers`` by name; each is one account at one provider.
+
+    ``stopping`` is set when the process shall end: who only waits for something comes back then.
+    """
 
     settings: Settings
     pool: Pool
@@ -34,6 +38,7 @@ class Desk:
     policies: PolicySet
     adviser: Adviser
     embedder: Embedder
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
     standings: Standings = field(init=False)
     ledger: LedgerGroup = field(init=False)
     groups: Groups = field(default_factory=Groups)

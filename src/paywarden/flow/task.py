@@ -95,10 +95,13 @@ async def _changed(desk: Desk, actor: Actor, change: Change, otherwise: str) -> 
     return changed, payment
 
 
-async def wait_for(look: Callable[[], Awaitable[bool]], wait_seconds: float) -> None:
-    """Come back when ``look`` says yes, at the latest after ``wait_seconds``. No connection is held in between."""
+async def wait_for(desk: Desk, look: Callable[[], Awaitable[bool]], wait_seconds: float) -> None:
+    """Come back when ``look`` says yes, at the latest after ``wait_seconds`` or when the process shall end.
+
+    No connection is held in between.
+    """
     until = time.monotonic() + min(wait_seconds, MAX_WAIT_SECONDS)
     while True:
-        if await look() or time.monotonic() >= until:
+        if await look() or time.monotonic() >= until or desk.stopping.is_set():
             return
         await asyncio.sleep(_LOOK_AGAIN_SECONDS)

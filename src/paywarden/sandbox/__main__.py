@@ -24,11 +24,11 @@ def main() -> int:
         return 2
     options = Options(arguments.port, arguments.data, api_key, secret, arguments.webhook_url, arguments.webhook_delay)
     try:
-        port, book = claim(options)
+        listening, book = claim(options)
     except (OSError, sqlite3.OperationalError) as error:
         sys.stderr.write(f"cannot start: {error}\n")
         return 1
-    asyncio.run(serve(options, port, book))
+    asyncio.run(serve(options, listening, book))
     return 0
 
 

@@ -8,18 +8,16 @@ import signal
 import socket
 import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
 
-from granian.constants import HTTPModes, Interfaces
-from granian.log import LogLevels
-from granian.server.embed import Server
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from paywarden import http_server
 from paywarden.sandbox.book import Book
 from paywarden.sandbox.control_api import ControlApi
 from paywarden.sandbox.courier import Courier
@@ -28,10 +26,6 @@ from paywarden.sandbox.provider_api import ProviderApi, refused
 from paywarden.sandbox.refusals import RefusedError
 
 HOST = "127.0.0.1"
-_LOG_TO_STDERR: dict[str, Any] = {
-    "handlers": {"console": {"class": "logging.StreamHandler", "stream": "ext://sys.stderr"}},
-    "loggers": {"_granian": {"handlers": ["console"], "propagate": False}},
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,34 +61,26 @@ def build_app(book: Book, faults: Faults, api_key: str, stopping: asyncio.Event)
     return BehindKey(app, api_key)
 
 
-def claim(options: Options) -> tuple[int, Book]:
-    """The port and the open book. Raises OSError or sqlite3.OperationalError when another process has one of them."""
-    return _free_port(options.port), Book(options.folder)
+def claim(options: Options) -> tuple[socket.socket, Book]:
+    """The listening port and the open book. Raises OSError or sqlite3.OperationalError where somebody has it."""
+    return http_server.listen(HOST, options.port), Book(options.folder)
 
 
-async def serve(options: Options, port: int, book: Book) -> None:
+async def serve(options: Options, listening: socket.socket, book: Book) -> None:
     """Run until SIGTERM or SIGINT; prints one line of JSON with the URL when it answers."""
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     await _apply(options, book)
-    server = Server(
-        build_app(book, Faults(), options.api_key, stopping),
-        address=HOST,
-        port=port,
-        interface=Interfaces.ASGINL,
-        http=HTTPModes.http1,
-        websockets=False,
-        backlog=1024,
-        log_level=LogLevels.error,
-        log_dictconfig=_LOG_TO_STDERR,
-    )
-    serving = asyncio.create_task(server.serve())
+    app = build_app(book, Faults(), options.api_key, stopping)
     courier = asyncio.create_task(Courier(book, options.webhook_secret).run())
-    await _announce(port)
-    stopped = asyncio.create_task(stopping.wait())
-    await asyncio.wait({serving, courier, stopped}, return_when=asyncio.FIRST_COMPLETED)
-    await _stop(server, serving, courier, book)
+    courier.add_done_callback(lambda _: stopping.set())
+    await http_server.serve(app, listening, stopping, partial(_announce, listening.getsockname()[1]))
+    courier.cancel()
+    # One that broke raises here.
+    with contextlib.suppress(asyncio.CancelledError):
+        await courier
+    book.close()
 
 
 async def _apply(options: Options, book: Book) -> None:
@@ -102,34 +88,9 @@ async def _apply(options: Options, book: Book) -> None:
     await book.change_settings(**{name: value for name, value in given.items() if value is not None})
 
 
-async def _announce(port: int) -> None:
-    while True:
-        with contextlib.suppress(ConnectionRefusedError):
-            _, writer = await asyncio.open_connection(HOST, port)
-            writer.close()
-            break
-        await asyncio.sleep(0.005)
+def _announce(port: int) -> None:
     sys.stdout.write(json.dumps({"url": f"http://{HOST}:{port}"}) + "\n")
     sys.stdout.flush()
-
-
-async def _stop(server: Server, serving: asyncio.Task[None], courier: asyncio.Task[None], book: Book) -> None:
-    """Answer what is in flight, then close; a courier or server that broke raises here."""
-    server.stop()  # type: ignore[no-untyped-call]
-    courier.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await courier
-    await serving
-    book.close()
-
-
-def _free_port(port: int) -> int:
-    """The port, bound once without sharing: the server itself would share it with a stranger."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        probe.bind((HOST, port))
-        chosen: int = probe.getsockname()[1]
-        return chosen
 
 
 async def _refused(request: Request, error: Exception) -> Response:

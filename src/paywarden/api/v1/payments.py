@@ -248,7 +248,7 @@ async def show(
         payment = await advance.find(desk, actor.tenant_id, _id(payment_id))
         return payment.status in FINAL or payment.status is Status.REQUIRES_ACTION
 
-    await task.wait_for(ended, wait_seconds)
+    await task.wait_for(desk, ended, wait_seconds)
     return JSONResponse(payment_object(await advance.find(desk, actor.tenant_id, _id(payment_id))))
 
 

@@ -87,7 +87,7 @@ async def list_reviews(
         )
         return bool(found)
 
-    await task.wait_for(look, wait_seconds)
+    await task.wait_for(desk, look, wait_seconds)
     shown = first_of(await _objects(desk, actor, found), limit)
     if shown["has_more"]:
         shown["next_cursor"] = shown["data"][-1]["id"]

@@ -16,7 +16,7 @@ class CutConnection(Response):
     """No answer at all: the connection is closed under the caller."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        cut(scope)
+        await cut(scope, receive)
 
 
 class HalfBody(Response):
@@ -25,8 +25,8 @@ class HalfBody(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = [(b"content-type", b"application/json"), (b"content-length", str(_PROMISED_BYTES).encode())]
         await send({"type": "http.response.start", "status": 200, "headers": headers})
-        # The server closes the connection when the application returns with the body unfinished.
         await send({"type": "http.response.body", "body": b'{"id": "sbxpay_', "more_body": True})
+        await cut(scope, receive)
 
 
 class Silence(Response):
@@ -41,16 +41,20 @@ class Silence(Response):
         _, unfinished = await asyncio.wait(waits, timeout=self._seconds, return_when=asyncio.FIRST_COMPLETED)
         for task in unfinished:
             task.cancel()
-        cut(scope)
+        await cut(scope, receive)
 
 
-def cut(scope: Scope) -> None:
-    """Close the connection of this request. ASGI has no word for it, so its socket is looked up by the peer."""
+async def cut(scope: Scope, receive: Receive) -> None:
+    """Close the connection of this request, and see that the server knows: it would complain of a missing answer.
+
+    ASGI has no word for it, so its socket is looked up by the peer.
+    """
     host, port = scope["client"]
     for number in map(int, os.listdir("/dev/fd")):
         with contextlib.suppress(OSError):
             if stat.S_ISSOCK(os.fstat(number).st_mode):
                 _shut_down(number, (host, int(port)))
+    await _gone(receive)
 
 
 def _shut_down(number: int, peer: tuple[str, int]) -> None:

@@ -8,7 +8,7 @@ member for itself, with what became of the hold or with the error that refuses i
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
+from functools import lru_cache, partial
 from uuid import UUID
 
 from msgspec import Struct
@@ -117,7 +117,7 @@ def _to_hold(wanted: NewHold, standing: Standing) -> Planned:
         None,
         standing.authority() if drawn is None else standing.authority([drawn.mandate.id], drawn.ends_at),
         wanted.amount_minor,
-        [*(drawn.hold_lines if drawn else ()), *_credit_lines(wanted)],
+        (*(drawn.hold_lines if drawn else ()), *_credit_lines(wanted)),
         grants=window_grants(drawn.lines, wanted.currency) if drawn else (),
         gate=gate,
         key=_key(principal.id, wanted.request),
@@ -165,13 +165,18 @@ def _drawn(standing: Standing, wanted: NewHold, mandate_id: UUID) -> _Drawn:
     return _Drawn(choice.mandate, lines, tuple(budget_lines(lines, wanted.currency)), ends_at)
 
 
-def _credit_lines(wanted: NewHold) -> list[Line]:
+def _credit_lines(wanted: NewHold) -> tuple[Line, ...]:
     if wanted.customer_id is None:
-        return []
-    if wanted.funding == "granted":
-        spent = chart.credit_spent(wanted.customer_id, wanted.currency)
-        return [Line(chart.granted_credit(wanted.customer_id, wanted.currency), spent)]
-    return [Line(chart.customer_credit(wanted.customer_id, wanted.currency), chart.revenue(wanted.currency))]
+        return ()
+    return _lines_of_credit(wanted.customer_id, wanted.currency, wanted.funding)
+
+
+# A customer's holds come one after another.
+@lru_cache(maxsize=4096)
+def _lines_of_credit(customer_id: str, currency: str, funding: Funding | None) -> tuple[Line, ...]:
+    if funding == "granted":
+        return (Line(chart.granted_credit(customer_id, currency), chart.credit_spent(customer_id, currency)),)
+    return (Line(chart.customer_credit(customer_id, currency), chart.revenue(currency)),)
 
 
 def _key(principal_id: UUID, request: IdempotentRequest) -> Key:

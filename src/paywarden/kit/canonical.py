@@ -12,6 +12,8 @@ from paywarden.kit.errors import InvalidFieldError
 _PLAIN = msgspec.json.Encoder(order="sorted").encode
 _LARGEST = 2**53 - 1
 _DEEPEST = 8
+_TEXT = frozenset({str})
+_ALWAYS_PLAIN = frozenset({str, bool, type(None)})
 
 
 def canonical_json(value: Any) -> bytes:
@@ -32,7 +34,7 @@ def _is_plain(value: Any, levels: int) -> bool:
     that JCS allows, true, false, null, and lists and objects of them with ASCII keys.
     """
     kind = type(value)
-    if kind is str or value is None or kind is bool:
+    if kind in _ALWAYS_PLAIN:
         return True
     if kind is int:
         return bool(-_LARGEST <= value <= _LARGEST)
@@ -42,7 +44,9 @@ def _is_plain(value: Any, levels: int) -> bool:
         return all(_is_plain(item, levels - 1) for item in value)
     if kind is not dict:
         return False
-    return all(type(key) is str and key.isascii() and _is_plain(item, levels - 1) for key, item in value.items())
+    if not _TEXT.issuperset(map(type, value)) or not "".join(value).isascii():
+        return False
+    return all(_is_plain(item, levels - 1) for item in value.values() if type(item) not in _ALWAYS_PLAIN)
 
 
 def digest(value: Any) -> bytes:

@@ -15,7 +15,7 @@ Book = Literal["money", "credit", "authority"]
 Side = Literal["debit", "credit"]
 
 
-class AccountRef(Struct, frozen=True):
+class AccountRef(Struct, frozen=True, cache_hash=True):
     """An account by its key. ``floor`` binds requests, in minor units of the asset; None: may go any way."""
 
     book: Book

@@ -70,6 +70,8 @@ class Sheet:
         self._tenants: set[str] = set()
         self._numbers: dict[tuple[str, AccountRef], str] = {}
         self._authority_numbers: dict[tuple[object, ...], str] = {}
+        # What was asked last and its number: mostly the next one's, too.
+        self._last_authority: tuple[str, Authority | None, str] = ("", None, NULL)
 
     def add(self, tenant_id: UUID | None, intents: Iterable[Intent]) -> None:
         """Append intents of a tenant.
@@ -204,6 +206,9 @@ class Sheet:
     def _authority(self, tenant: str, authority: Authority | None) -> str:
         if authority is None:
             return NULL
+        last_tenant, last, number_of_last = self._last_authority
+        if authority is last and tenant == last_tenant:
+            return number_of_last
         key = (tenant, authority.principal_id, authority.version, authority.valid_until, *authority.mandate_ids)
         number = self._authority_numbers.get(key)
         if number is None:
@@ -218,6 +223,7 @@ class Sheet:
             )
             number = self._authority_numbers[key] = str(len(self._authorities))
             self._mandates += [(number, mandate_id.hex) for mandate_id in authority.mandate_ids]
+        self._last_authority = (tenant, authority, number)
         return number
 
 

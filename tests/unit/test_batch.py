@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from paywarden.flow.batch import GroupCommit
+from paywarden.flow.batch import LEAST_TOGETHER, GroupCommit
 from paywarden.kit.errors import OverloadedError
 
 ANN, BEN = UUID(int=1), UUID(int=2)
@@ -68,6 +68,28 @@ async def test_no_more_batches_are_in_flight_than_allowed_and_none_is_larger() -
     assert store.most_at_once == 2
     assert max(len(batch) for batch in store.batches) == 3
     assert sorted(item for batch in store.batches for _, item in batch) == sorted(str(number) for number in range(11))
+
+
+async def test_batches_in_flight_share_those_who_are_there() -> None:
+    store = Store()
+    group = GroupCommit(store.write, most_in_flight=2)
+    calls = submit(group, ANN, *(str(number) for number in range(60)))
+    await started(*calls)
+    late = submit(group, ANN, "late")
+    await started(*late)
+    assert [len(batch) for batch in store.batches] == [30, 30]
+    store.gate.set()
+    await asyncio.gather(*calls, *late)
+
+
+async def test_a_few_are_not_divided() -> None:
+    store = Store()
+    group = GroupCommit(store.write, most_in_flight=2)
+    calls = submit(group, ANN, *(str(number) for number in range(LEAST_TOGETHER)))
+    await started(*calls)
+    assert [len(batch) for batch in store.batches] == [LEAST_TOGETHER]
+    store.gate.set()
+    await asyncio.gather(*calls)
 
 
 async def test_a_flood_of_one_tenant_does_not_delay_another() -> None:

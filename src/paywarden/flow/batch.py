@@ -19,6 +19,8 @@ Outcome = TypeVar("Outcome")
 
 MOST_A_BATCH = 128
 MOST_IN_FLIGHT = 2
+# So few share a commit in any case.
+LEAST_TOGETHER = 24
 MOST_WAITING = 4096
 MOST_OF_ONE_TENANT = 1024
 
@@ -61,6 +63,7 @@ class GroupCommit(Generic[Item, Outcome]):
         # In the order in which tenants take their turns.
         self._queues: dict[UUID, deque[_Waiting[Item, Outcome]]] = {}
         self._waiting = 0
+        self._being_written = 0
         self._writers: set[asyncio.Task[None]] = set()
 
     async def submit(self, tenant_id: UUID, item: Item) -> Outcome:
@@ -87,10 +90,15 @@ class GroupCommit(Generic[Item, Outcome]):
             self._writers.discard(writer)
 
     def _take(self) -> list[tuple[UUID, _Waiting[Item, Outcome]]]:
-        """The next batch: one item of each tenant in turn, those left out whose callers are gone."""
+        """The next batch: one item of each tenant in turn, those left out whose callers are gone.
+
+        At most an equal share, for each batch that may be in flight, of those who wait or are being written: if all were
+        one batch, their callers would come back all at once, and whoever writes and whoever answers would take turns.
+        """
+        most = max(LEAST_TOGETHER, -(-(self._waiting + self._being_written) // self._most_in_flight))
         batch: list[tuple[UUID, _Waiting[Item, Outcome]]] = []
         size = 0
-        while self._queues and size < self._most_a_batch:
+        while self._queues and size < self._most_a_batch and len(batch) < most:
             tenant_id = next(iter(self._queues))
             queue = self._queues.pop(tenant_id)
             waiting = queue.popleft()
@@ -103,6 +111,7 @@ class GroupCommit(Generic[Item, Outcome]):
         return batch
 
     async def _write_batch(self, batch: Sequence[tuple[UUID, _Waiting[Item, Outcome]]]) -> None:
+        self._being_written += len(batch)
         try:
             outcomes = await self._write([(tenant_id, waiting.item) for tenant_id, waiting in batch])
             if len(outcomes) != len(batch):
@@ -113,6 +122,8 @@ class GroupCommit(Generic[Item, Outcome]):
             for _, waiting in batch:
                 waiting.answer.cancel()
             raise
+        finally:
+            self._being_written -= len(batch)
         for (_, waiting), outcome in zip(batch, outcomes, strict=True):
             if waiting.answer.done():
                 continue

@@ -2,7 +2,7 @@
 
 On the loop's own thread, because a server with threads of its own hands every request over several times and competes
 for the interpreter with what answers it (docs/decisions/0011-http-server.md). What uvicorn leaves open is closed here:
-how long a request's head may be and how long it may take.
+how long a request's head may be, and how long a request may take to come.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 BACKLOG = 1024
 LONGEST_HEAD_BYTES = 64 * 1024
 MOST_HEADERS = 100
-HEAD_SECONDS = 30.0
+REQUEST_SECONDS = 30.0
 # Longer than clients keep a connection: whoever closes first must not do it under a request that is on its way.
 _KEEP_ALIVE_SECONDS = 75
 # Less than a supervisor waits before it kills.
@@ -41,7 +41,7 @@ async def serve(
     when_ready: Callable[[], None] = lambda: None,
     *,
     lifespan: bool = False,
-    head_seconds: float = HEAD_SECONDS,
+    request_seconds: float = REQUEST_SECONDS,
 ) -> None:
     """Answer on a listening socket, which is closed at the end, until ``stopping`` is set; then what is in flight.
 
@@ -62,7 +62,7 @@ async def serve(
         timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=_LAST_ANSWERS_SECONDS,
     )
-    server = _Server(config, when_ready, head_seconds)
+    server = _Server(config, when_ready, request_seconds)
     stopper = asyncio.create_task(_stop(server, stopping))
     try:
         await server.serve(sockets=[listening])
@@ -78,9 +78,9 @@ async def _stop(server: uvicorn.Server, stopping: asyncio.Event) -> None:
 class _Server(uvicorn.Server):
     """Leaves signals to whoever runs it, and hangs up on those who don't get on with their request."""
 
-    def __init__(self, config: uvicorn.Config, when_ready: Callable[[], None], head_seconds: float) -> None:
+    def __init__(self, config: uvicorn.Config, when_ready: Callable[[], None], request_seconds: float) -> None:
         super().__init__(config)
-        self._when_ready, self._head_seconds = when_ready, head_seconds
+        self._when_ready, self._request_seconds = when_ready, request_seconds
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -95,14 +95,14 @@ class _Server(uvicorn.Server):
     async def on_tick(self, counter: int) -> bool:
         """Whether to end."""
         if counter % _TICKS_BETWEEN_LOOKS == 0:
-            began = asyncio.get_running_loop().time() - self._head_seconds
+            began = asyncio.get_running_loop().time() - self._request_seconds
             for connection in list(self.server_state.connections):
                 cast("_Protocol", connection).close_if_waiting_since(began)
         return await super().on_tick(counter)
 
 
 class _Protocol(HttpToolsProtocol):
-    """One connection, whose requests have heads of bounded size that come in bounded time."""
+    """One connection, whose requests come in bounded time, with heads of bounded size."""
 
     _waiting_since: float | None = None
     _head_bytes = 0
@@ -113,16 +113,18 @@ class _Protocol(HttpToolsProtocol):
         self._waiting_since = self.loop.time()
 
     def data_received(self, data: bytes) -> None:
-        """Read on; what has begun a head and not ended it is counted."""
+        """Read on; a request that is not whole yet is watched."""
         self._unset_keepalive_if_required()
         began = self._waiting_since
         self._read(data)
         # A cycle begins with the end of its head, with the scope that was begun at the start of it.
-        if self.cycle is not None and self.cycle.scope is self.scope:
+        in_body = self.cycle is not None and self.cycle.scope is self.scope
+        if in_body and not self.cycle.more_body:
             self._waiting_since = None
-        elif began is None:
+            return
+        if began is None:
             self._waiting_since, self._head_bytes = self.loop.time(), 0
-        else:
+        elif not in_body:
             self._head_bytes += len(data)
             if self._head_bytes > LONGEST_HEAD_BYTES:
                 self._refuse(f"The head of a request may have at most {LONGEST_HEAD_BYTES} bytes.")
@@ -142,7 +144,7 @@ class _Protocol(HttpToolsProtocol):
             super().on_message_complete()
 
     def close_if_waiting_since(self, began: float) -> None:
-        """Hang up on a caller that began to wait, or a head, before that moment of the loop's clock."""
+        """Hang up on a caller that began to wait, or a request, before that moment of the loop's clock."""
         if self._waiting_since is not None and self._waiting_since < began:
             self.transport.close()
 

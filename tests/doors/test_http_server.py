@@ -70,12 +70,12 @@ class Caller:
 class Running:
     """A server, and how to call it."""
 
-    def __init__(self, app: App, head_seconds: float) -> None:
+    def __init__(self, app: App, request_seconds: float) -> None:
         self.app, self.stopping, self.ready = app, asyncio.Event(), asyncio.Event()
         self._listening = http_server.listen("127.0.0.1", 0)
         self.port: int = self._listening.getsockname()[1]
         self.task = asyncio.create_task(
-            http_server.serve(app, self._listening, self.stopping, self.ready.set, head_seconds=head_seconds)
+            http_server.serve(app, self._listening, self.stopping, self.ready.set, request_seconds=request_seconds)
         )
 
     async def call(self, request: bytes = b"") -> Caller:
@@ -85,8 +85,8 @@ class Running:
 
 
 @asynccontextmanager
-async def running(head_seconds: float = 60) -> AsyncIterator[Running]:
-    server = Running(App(), head_seconds)
+async def running(request_seconds: float = 60) -> AsyncIterator[Running]:
+    server = Running(App(), request_seconds)
     await asyncio.wait_for(server.ready.wait(), _LIMIT_SECONDS)
     yield server
     server.app.let_go.set()
@@ -176,17 +176,23 @@ async def test_a_body_is_no_head() -> None:
 
 @pytest.mark.parametrize(
     "begun",
-    [b"", b"GET /a HT", _GET % b"first" + b"GET /sec", b"POST /b HTTP/1.1\r\nContent-Length: 1\r\n\r\nxGET"],
-    ids=["nothing", "half a head", "half a second head", "half a head behind a body"],
+    [
+        b"",
+        b"GET /a HT",
+        _GET % b"first" + b"GET /sec",
+        b"POST /b HTTP/1.1\r\nContent-Length: 1\r\n\r\nxGET",
+        b"POST /b HTTP/1.1\r\nContent-Length: 9\r\n\r\nhalf",
+    ],
+    ids=["nothing", "half a head", "half a second head", "half a head behind a body", "half a body"],
 )
-async def test_who_does_not_get_on_with_a_head_is_hung_up_on(begun: bytes) -> None:
-    async with running(head_seconds=0.2) as server:
+async def test_who_does_not_get_on_with_a_request_is_hung_up_on(begun: bytes) -> None:
+    async with running(request_seconds=0.2) as server:
         caller = await server.call(begun)
         assert b"GET" not in await caller.rest()
 
 
 async def test_who_waits_for_an_answer_or_rests_is_not_hung_up_on() -> None:
-    async with running(head_seconds=0.1) as server:
+    async with running(request_seconds=0.1) as server:
         caller = await server.call(_GET % b"rest")
         await caller.answer(b"/rest")
         slow = await server.call(_GET % b"slow")

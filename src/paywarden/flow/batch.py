@@ -92,8 +92,8 @@ class GroupCommit(Generic[Item, Outcome]):
     def _take(self) -> list[tuple[UUID, _Waiting[Item, Outcome]]]:
         """The next batch: one item of each tenant in turn, those left out whose callers are gone.
 
-        At most an equal share, for each batch that may be in flight, of those who wait or are being written: if all were
-        one batch, their callers would come back all at once, and whoever writes and whoever answers would take turns.
+        At most an equal share, for each batch that may be in flight, of those who wait or are being written: if all
+        were one batch, their callers would come back at once, and whoever writes and whoever answers would take turns.
         """
         most = max(LEAST_TOGETHER, -(-(self._waiting + self._being_written) // self._most_in_flight))
         batch: list[tuple[UUID, _Waiting[Item, Outcome]]] = []

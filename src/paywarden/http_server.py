@@ -148,15 +148,19 @@ class _Protocol(HttpToolsProtocol):
         if self._waiting_since is not None and self._waiting_since < began:
             self.transport.close()
 
-    def _read(self, data: bytes) -> None:
+    def _read(self, data: bytes, *, again: bool = False) -> None:
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as asked:
             # The parser takes what follows for the other protocol: its body, too. Nothing else is offered here, so the
             # request is an ordinary one (RFC 9110, 7.8), and is read again without its wish.
+            if again:
+                # Nobody wishes for it twice in one breath, and each time the rest would be copied.
+                self._refuse("A request with an Upgrade must not stand behind another one.")
+                return
             head = self._head_without_upgrade()
             self.parser = httptools.HttpRequestParser(self)
-            self._read(head + data[asked.args[0] :])
+            self._read(head + data[asked.args[0] :], again=True)
         except httptools.HttpParserError:
             self._refuse("Invalid HTTP request received.")
 
@@ -168,8 +172,20 @@ class _Protocol(HttpToolsProtocol):
         return b"\r\n".join([self.parser.get_method() + b" " + self.url + b" HTTP/" + version, *lines, b"", b""])
 
     def _refuse(self, why: str) -> None:
-        if not self.transport.is_closing():
+        if self.transport.is_closing():
+            return
+        if self._owes_an_answer():
+            # The caller would take this for that answer, and what it asked for may be done.
+            self.transport.close()
+        else:
             self.send_400_response(why)
+
+    def _owes_an_answer(self) -> bool:
+        """Whether a request that came whole has not been answered to its end."""
+        if self.pipeline:
+            return True
+        cycle = self.cycle
+        return cycle is not None and not cycle.response_complete and (cycle.response_started or not cycle.more_body)
 
 
 class _JoinedWrites(asyncio.Transport):

@@ -135,6 +135,25 @@ async def test_an_upgrade_that_is_not_offered_is_an_ordinary_request(upgrade: by
         assert b" 200 OK\r\n" in await caller.answer(b"/again")
 
 
+@pytest.mark.parametrize("count", [2, 3000])
+async def test_upgrades_behind_each_other_are_refused_at_once(count: int) -> None:
+    """Reading thousands of them again, each with all the rest, would hold up everybody."""
+    wish = b"GET /up HTTP/1.1\r\nConnection: upgrade\r\nUpgrade: h2c\r\n\r\n"
+    async with running() as server:
+        caller = await server.call(wish * count)
+        assert await caller.rest() == b""
+        good = await server.call(_GET % b"good")
+        assert b" 200 OK\r\n" in await good.answer(b"/good")
+
+
+@pytest.mark.parametrize("behind", [b"nonsense\r\n\r\n", b"GET /\xff HTTP/1.1\r\n\r\n"])
+async def test_nonsense_behind_a_request_is_not_answered_in_its_place(behind: bytes) -> None:
+    """Its caller would believe that what was done was refused."""
+    async with running() as server:
+        caller = await server.call(b"POST /slow HTTP/1.1\r\nContent-Length: 4\r\n\r\nbody" + behind)
+        assert await caller.rest() == b""
+
+
 def _headers(count: int, size: int) -> bytes:
     lines = b"".join(b"X-%d: %s\r\n" % (number, b"x" * size) for number in range(count))
     return b"GET /head HTTP/1.1\r\n" + lines + b"\r\n"

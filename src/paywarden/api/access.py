@@ -25,13 +25,24 @@ def actor_of(request: Request) -> Actor:
     return cast(Actor, request.scope[ACTOR])
 
 
+# What an endpoint asks for. Coroutines: FastAPI runs whatever else is callable in a thread, and waits for it.
+async def the_desk(request: Request) -> Desk:
+    """``desk_of``, for an endpoint."""
+    return desk_of(request)
+
+
+async def the_actor(request: Request) -> Actor:
+    """``actor_of``, for an endpoint."""
+    return actor_of(request)
+
+
 def given_headers(request: Request, name: bytes) -> list[str]:
     """Every value that was given under this lower-case name, without looking at the other headers."""
     return [value.decode("latin-1") for given, value in request.scope["headers"] if given == name]
 
 
-TheDesk = Annotated[Desk, Depends(desk_of)]
-TheActor = Annotated[Actor, Depends(actor_of)]
+TheDesk = Annotated[Desk, Depends(the_desk)]
+TheActor = Annotated[Actor, Depends(the_actor)]
 
 
 async def by_key(request: Request) -> Actor:

@@ -20,6 +20,7 @@ OpenDesk = Callable[[], AbstractAsyncContextManager[Desk]]
 _ROUTERS = (
     *(module.router for module in (payments, agents, webhooks, decisions, knowledge)),
     v1_payments.hot,
+    notes.lean,
     *(
         module.router
         for module in (

@@ -29,8 +29,8 @@ _NO_QUERY: frozenset[str] = frozenset()
 _Reader = Callable[[Request], Any]
 # How a parameter of an endpoint is read; what is not here, a hot route does not offer.
 _READERS: Mapping[Callable[..., Any], _Reader] = {
-    access.desk_of: access.desk_of,
-    access.actor_of: access.actor_of,
+    access.the_desk: access.desk_of,
+    access.the_actor: access.actor_of,
     idempotency.required_key: idempotency.required_key_of,
     idempotency.optional_key: idempotency.key_of,
     preferences.responds_async: preferences.responds_async_of,
@@ -106,6 +106,10 @@ class HotRoute(LeanRoute, KeyRoute):
     async def admit(self, request: Request) -> Actor | None:
         """The principal of the key as it is remembered."""
         return await access.by_remembered_key(request)
+
+
+class LeanKeyRoute(LeanRoute, KeyRoute):
+    """For holders of an API key, where nothing is committed that would notice what was remembered wrongly."""
 
 
 class HotEventRoute(LeanRoute, EventRoute):

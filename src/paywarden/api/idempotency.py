@@ -37,7 +37,7 @@ def required_key_of(request: Request) -> str:
     return key
 
 
-def optional_key(
+async def optional_key(
     request: Request,
     _: Annotated[
         str | None,
@@ -47,7 +47,7 @@ def optional_key(
     return key_of(request)
 
 
-def required_key(
+async def required_key(
     request: Request,
     _: Annotated[
         str,

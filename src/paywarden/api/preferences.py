@@ -19,7 +19,7 @@ def responds_async_of(request: Request) -> bool:
     return any(prefers_async(given) for given in given_headers(request, b"prefer"))
 
 
-def responds_async(
+async def responds_async(
     request: Request,
     _: Annotated[
         str | None,

@@ -21,6 +21,7 @@ from paywarden.kit.errors import OverloadedError
 
 Result = TypeVar("Result")
 
+_AS_APP = "set_config('role', 'paywarden_app', true)"
 _ATTEMPTS = 4
 _LONGEST_PAUSE_SECONDS = 0.05
 
@@ -45,10 +46,11 @@ async def transaction_from(pool: Pool, tenant_id: UUID, question: str) -> AsyncI
 
 
 def _opening(tenant_id: UUID) -> str:
-    return (
-        "begin; select set_config('role', 'paywarden_app', true),"
-        f" set_config('app.tenant', '{UUID(bytes=tenant_id.bytes)}', true)"
-    )
+    return f"begin; select {_AS_APP}, {_of_tenant(tenant_id)}"
+
+
+def _of_tenant(tenant_id: UUID) -> str:
+    return f"set_config('app.tenant', '{UUID(bytes=tenant_id.bytes)}', true)"
 
 
 async def at_once(pool: Pool, statement: str, values: Mapping[str, Any]) -> DictRow:
@@ -57,14 +59,26 @@ async def at_once(pool: Pool, statement: str, values: Mapping[str, Any]) -> Dict
     For the ledger's door, which sets each tenant itself. Several commands in one text are one transaction: it is
     committed before its end is told (PostgreSQL, "Multiple Statements in a Simple Query").
     """
-    async with _connected(pool) as connection:
-        cursor = psycopg.AsyncClientCursor(connection, row_factory=dict_row)
-        await cursor.execute(f"select set_config('role', 'paywarden_app', true); {statement}", values)
-        cursor.nextset()
-        row = await cursor.fetchone()
+    row = await _at_once(pool, f"select {_AS_APP}; {statement}", values)
     if row is None:
         raise LookupError("a statement that answers with one row answered with none")
     return row
+
+
+async def first_row(pool: Pool, tenant_id: UUID, question: str, values: Mapping[str, Any]) -> DictRow | None:
+    """The first row that one question finds among the rows of ``tenant_id``, None if there is none, in one round trip.
+
+    For what is asked all the time: the question is planned anew each time, but nobody waits for three answers.
+    """
+    return await _at_once(pool, f"select {_AS_APP}, {_of_tenant(tenant_id)}; {question}", values)
+
+
+async def _at_once(pool: Pool, statements: str, values: Mapping[str, Any]) -> DictRow | None:
+    async with _connected(pool) as connection:
+        cursor = psycopg.AsyncClientCursor(connection, row_factory=dict_row)
+        await cursor.execute(statements, values)
+        cursor.nextset()
+        return await cursor.fetchone()
 
 
 async def enter_tenant(connection: Connection, tenant_id: UUID) -> None:

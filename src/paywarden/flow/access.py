@@ -4,7 +4,7 @@ from typing import Any, Literal
 from uuid import UUID
 
 from paywarden.audit import events
-from paywarden.db.transaction import system_transaction, transaction
+from paywarden.db.transaction import first_row, system_transaction, transaction
 from paywarden.flow.authority import UNKNOWN_KEY
 from paywarden.flow.desk import DEFAULT_ACCOUNT, DEFAULT_PROVIDER, Actor, Connection, Desk, Pool
 from paywarden.guardrails import mandate_store
@@ -29,11 +29,10 @@ _MAX_KEY_SECONDS = 10 * 365 * 24 * 3600
 async def authenticate(pool: Pool, key_text: str) -> Principal:
     """The principal of a presented key. Raises AuthenticationError, the same whatever is wrong with it."""
     key = api_keys.read_key(key_text)
-    async with transaction(pool, key.tenant_id) as connection:
-        holder = await api_keys.holder_of(connection, key)
-    if holder is None:
+    row = await first_row(pool, key.tenant_id, api_keys.HOLDER, api_keys.asked(key))
+    if row is None:
         raise AuthenticationError(UNKNOWN_KEY)
-    return holder.principal
+    return api_keys.holder(row).principal
 
 
 async def quickstart_principal(desk: Desk) -> Principal:

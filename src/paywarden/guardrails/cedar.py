@@ -30,7 +30,8 @@ _ENTITY_TYPES: dict[str, tuple[str, ids.Prefix]] = {
     "person": ("Person", "per"),
     "service": ("Service", "svc"),
 }
-MOST_REMEMBERED = 4096
+# Of some 600 bytes each.
+MOST_REMEMBERED = 16_384
 _encode = msgspec.json.Encoder().encode
 _Question = tuple[PaymentFacts, Autonomy]
 

@@ -18,6 +18,8 @@ from paywarden.kit import ids
 from paywarden.kit.errors import AuthenticationError, InvalidFieldError
 
 SQL = load(__package__)
+# What finds the holder of a key among the rows of its tenant, for who asks nothing else.
+HOLDER = SQL.holder_of_key
 Connection = AsyncConnection[dict[str, Any]]
 _PARTS = 4
 _HINT_CHARACTERS = 4
@@ -75,9 +77,17 @@ async def create(
 
 async def holder_of(connection: Connection, key: PresentedKey) -> Holder | None:
     """Who holds this key, if it is valid: not revoked, not expired, principal active."""
-    row = await (await connection.execute(SQL.holder_of_key, {"secret_sha256": key.secret_sha256})).fetchone()
-    if row is None:
-        return None
+    row = await (await connection.execute(HOLDER, asked(key))).fetchone()
+    return None if row is None else holder(row)
+
+
+def asked(key: PresentedKey) -> dict[str, Any]:
+    """The values that HOLDER takes."""
+    return {"secret_sha256": key.secret_sha256}
+
+
+def holder(row: dict[str, Any]) -> Holder:
+    """The holder that HOLDER found."""
     return Holder(
         from_row(row), row["key_expires_at"], row["tenant_status"] == "active", row["authority_version"], row["now"]
     )

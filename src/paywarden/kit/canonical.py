@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -40,13 +41,18 @@ def _is_plain(value: Any, levels: int) -> bool:
         return bool(-_LARGEST <= value <= _LARGEST)
     if levels == 0:
         return False
-    if kind is list:
-        return all(_is_plain(item, levels - 1) for item in value)
-    if kind is not dict:
-        return False
-    if not _TEXT.issuperset(map(type, value)) or not "".join(value).isascii():
-        return False
-    return all(_is_plain(item, levels - 1) for item in value.values() if type(item) not in _ALWAYS_PLAIN)
+    if kind is dict:
+        named = _TEXT.issuperset(map(type, value)) and "".join(value).isascii()
+        return named and _are_plain(value.values(), levels - 1)
+    return kind is list and _are_plain(value, levels - 1)
+
+
+def _are_plain(values: Iterable[Any], levels: int) -> bool:
+    # A plain loop, and what most values are without a call for each: every request and every hold in it comes by.
+    for value in values:
+        if type(value) not in _ALWAYS_PLAIN and not _is_plain(value, levels):  # noqa: SIM110 - half again as fast
+            return False
+    return True
 
 
 def digest(value: Any) -> bytes:

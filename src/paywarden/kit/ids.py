@@ -19,9 +19,10 @@ Prefix = Literal[
 PREFIXES: tuple[str, ...] = get_args(Prefix)
 _SUFFIX_LENGTH = 26
 _DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"
-# 128 bits are thirteen pairs of digits of five bits each.
+# 128 bits are 26 digits of five bits each: two, and eight times three.
 _PAIRS = [first + second for first in _DIGITS for second in _DIGITS]
-_SHIFTS = range(120, -1, -10)
+_TRIPLES = [pair + third for pair in _PAIRS for third in _DIGITS]
+_THREE = 0x7FFF
 
 
 def new_uuid() -> UUID:
@@ -45,7 +46,12 @@ def to_text(prefix: Prefix, value: UUID) -> str:
 
 
 def _text(prefix: Prefix, number: int) -> str:
-    return f"{prefix}_{''.join([_PAIRS[number >> shift & 1023] for shift in _SHIFTS])}"
+    return (
+        f"{prefix}_{_PAIRS[number >> 120]}"
+        f"{_TRIPLES[number >> 105 & _THREE]}{_TRIPLES[number >> 90 & _THREE]}{_TRIPLES[number >> 75 & _THREE]}"
+        f"{_TRIPLES[number >> 60 & _THREE]}{_TRIPLES[number >> 45 & _THREE]}{_TRIPLES[number >> 30 & _THREE]}"
+        f"{_TRIPLES[number >> 15 & _THREE]}{_TRIPLES[number & _THREE]}"
+    )
 
 
 def parse(prefix: Prefix, text: str, param: str = "id") -> UUID:

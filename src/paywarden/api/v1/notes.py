@@ -21,6 +21,7 @@ from paywarden.api.fields import (
     example,
     path_id,
 )
+from paywarden.api.hot import LeanKeyRoute
 from paywarden.api.pages import Page, first_of, whole
 from paywarden.api.render.notes import (
     EmbedderObject,
@@ -40,6 +41,8 @@ from paywarden.kit import ids
 from paywarden.kit.errors import InvalidFieldError
 
 router = APIRouter(route_class=KeyRoute, tags=["memory"], prefix="/v1/notes")
+# What agents do all day.
+lean = APIRouter(route_class=LeanKeyRoute, tags=["memory"], prefix="/v1/notes")
 
 
 class NewNoteBody(Body):
@@ -101,7 +104,7 @@ class NoteSearch(Body):
     limit: FoundCount = 10
 
 
-@router.post(
+@lean.post(
     "",
     operation_id="createNote",
     summary="Keep a note about a customer",
@@ -135,7 +138,7 @@ async def import_notes(desk: TheDesk, actor: TheActor, body: NoteImport) -> JSON
     return JSONResponse(note_import_object(await note_import.import_notes(desk, actor, news)))
 
 
-@router.post(
+@lean.post(
     "/search",
     operation_id="searchNotes",
     summary="Find a customer's notes by a text or by an own vector",

@@ -14,7 +14,7 @@ import pytest
 from paywarden.db.embedded import SERVICE, SUPERUSER, EmbeddedServer
 from paywarden.db.migrate import migrate
 from paywarden.db.pool import Connection, Pool, open_pool
-from paywarden.db.transaction import at_once, retrying, system_transaction, transaction
+from paywarden.db.transaction import at_once, first_row, retrying, system_transaction, transaction
 from paywarden.kit.errors import ConfigurationError, OverloadedError
 from paywarden.settings import Settings
 from tests.conftest import Database
@@ -63,6 +63,19 @@ async def test_one_statement_at_once_is_a_transaction_of_its_own_in_its_role(poo
         outside = await one(connection, IDENTITY)
     assert outside is not None
     assert outside["role"] == "paywarden_service"
+
+
+@pytest.mark.both_versions
+async def test_the_first_row_of_a_question_is_found_in_its_role_and_tenant_and_leaves_nothing(pool: Pool) -> None:
+    found = await first_row(pool, TENANT, f"{IDENTITY}, %(given)s as given", {"given": b"\x00'"})
+    assert found == {
+        "role": "paywarden_app", "login": "paywarden_service", "tenant": str(TENANT), "given": b"\x00'"
+    }  # fmt: skip
+    assert await first_row(pool, TENANT, "select 1 where %(no)s", {"no": False}) is None
+    async with pool.connection() as connection:
+        outside = await one(connection, IDENTITY)
+    assert outside is not None
+    assert (outside["role"], outside["tenant"] or "") == ("paywarden_service", "")
 
 
 async def test_what_fails_at_the_commit_of_one_statement_is_told_and_undone(pool: Pool, database: Database) -> None:

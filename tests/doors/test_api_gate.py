@@ -11,7 +11,7 @@ from paywarden.flow import access
 from paywarden.flow.desk import Actor, Desk
 from paywarden.kit import ids
 from paywarden.sandbox.control import SandboxControl
-from tests.doors.door import Door, application, client, open_door
+from tests.doors.door import Caller, Door, application, client, open_door
 
 PAYMENT = {"user_id": "user_42", "amount_cents": 2500, "currency": "usd"}
 
@@ -110,13 +110,22 @@ async def test_a_revoked_expired_or_suspended_key_stops_at_once(door: Door) -> N
         agent = (await admin.post("/v1/agents", {"name": "bot", "roles": ["initiate"]})).json()["id"]
         made = (await admin.post("/v1/keys", {"principal": agent})).json()
         async with door.caller(made["secret"]) as bot:
-            assert (await bot.get("/v1/payments")).status_code == 200
+            assert await statuses(bot) == {"list": 200, "search": 200, "note": 201}
             await admin.post(f"/v1/agents/{agent}/suspend")
-            assert (await bot.get("/v1/payments")).status_code == 401
+            assert await statuses(bot) == {"list": 401, "search": 401, "note": 401}
             await admin.post(f"/v1/agents/{agent}/activate")
-            assert (await bot.get("/v1/payments")).status_code == 200
+            assert await statuses(bot) == {"list": 200, "search": 200, "note": 201}
             await admin.post(f"/v1/keys/{made['id']}/revoke")
-            assert (await bot.get("/v1/payments")).status_code == 401
+            assert await statuses(bot) == {"list": 401, "search": 401, "note": 401}
+
+
+async def statuses(caller: Caller) -> dict[str, int]:
+    """What a route of the framework and two beside it answer this caller."""
+    return {
+        "list": (await caller.get("/v1/payments")).status_code,
+        "search": (await caller.post("/v1/notes/search", {"customer": "cus_1", "q": "twice"})).status_code,
+        "note": (await caller.post("/v1/notes", {"customer": "cus_1", "content": "Charged twice."})).status_code,
+    }
 
 
 async def test_the_local_caller_may_initiate_and_settle_only(door_desk: Desk) -> None:

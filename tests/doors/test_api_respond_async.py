@@ -3,8 +3,6 @@
 import httpx
 import pytest
 
-from paywarden.api import application
-from paywarden.api.hot import HotRoutes
 from paywarden.api.preferences import prefers_async
 from tests.doors.door import Caller, Door
 from tests.doors.test_api_v1 import paid_charge
@@ -66,14 +64,6 @@ async def test_a_denial_and_a_review_are_answered_as_ever(door: Door) -> None:
         held = await ask(admin, "l", amount_minor=50_000, purpose="checkout")
         assert (held.status_code, held.json()["status"]) == (202, "in_review")
         assert "Preference-Applied" not in held.headers
-
-
-def test_a_charge_passes_the_framework_by() -> None:
-    hot = HotRoutes(application._ROUTERS)
-    asked = {"type": "http", "method": "POST", "path": "/v1/payments"}
-    assert hot.find(asked)
-    assert asked["route"].operation_id == "createPayment"  # type: ignore[attr-defined]
-    assert not hot.find({"type": "http", "method": "GET", "path": "/v1/payments"})
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import cache
+from functools import cache, lru_cache
 
 from babel.numbers import format_currency
 from iso4217 import Currency
@@ -65,6 +65,8 @@ def currency_of(asset: str) -> str:
     return asset.partition("/")[0].lower()
 
 
+# Prices repeat.
+@lru_cache(maxsize=4096)
 def display(amount_minor: int, currency: str) -> str:
     """An amount as text in the currency's own form, any sign: ``$25.00``, ``¥1,200``, ``-$0.01``."""
     before = _written_before(currency)

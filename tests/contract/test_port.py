@@ -26,7 +26,8 @@ from paywarden.sandbox.control import SandboxControl
 from tests.contract.waiting import eventually
 from tests.sandbox_process import SandboxProcess
 
-TIMEOUT_SECONDS = 5.0
+# A limit, so that a busy machine fails nothing; who waits for an answer that does not come has a shorter one.
+TIMEOUT_SECONDS = 30.0
 NewOrder = Callable[..., Order]
 LOST_AFTER_CHARGE = ["drop_after_charge", "error_500_after_charge", "half_body", "wrong_json", "timeout"]
 LOST_BEFORE_CHARGE = ["drop_before_charge", "error_500_before_charge"]
@@ -390,7 +391,9 @@ async def test_the_statement_has_every_movement_of_the_period_once_oldest_first(
     await control.change_settings(webhook_delay_seconds=0)
     since = datetime.now(UTC) - timedelta(seconds=1)
     orders = [new_order() for _ in range(230)]
-    paid = await asyncio.gather(*(submit(provider, order) for order in orders))
+    paid = []
+    for start in range(0, len(orders), 10):
+        paid += await asyncio.gather(*(submit(provider, order) for order in orders[start : start + 10]))
     back = replace(new_order(amount_minor=7), kind="refund", provider_payment_id=paid[0].payment.provider_id)
     refund = await submit(provider, back)
     out = await submit(provider, payout_order(new_order, amount_minor=9))

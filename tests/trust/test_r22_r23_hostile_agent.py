@@ -186,8 +186,8 @@ class Attacker:
         return await self.caller.post(f"/v1/payments/{self.payment()}/{verb}", body)
 
 
-async def attack(door: Door, seed: int, calls: int) -> Attacker:
-    """An agent with a mandate for four customers, let loose."""
+async def attack(door: Door, seed: int, calls: int, *, again: bool = False) -> Attacker:
+    """An agent with a mandate for four customers, let loose; ``again`` on books where another one left its answers."""
     async with door.caller(await door.admin_key()) as admin:
         agent = (await admin.post("/v1/agents", {"name": f"bot-{seed}", "roles": ["initiate"]})).json()["id"]
         limits = [{"currency": "usd", "window": "payment", "limit_minor": PAYMENT_MINOR},
@@ -211,7 +211,8 @@ async def attack(door: Door, seed: int, calls: int) -> Attacker:
                 if number == 0:
                     await door.work()
 
-        await shared.answer_once(door)
+        if not again:
+            await shared.answer_once(door)
         await asyncio.gather(*(loop(number) for number in range(AT_ONCE)))
         await door.work()
     return shared
@@ -297,7 +298,7 @@ when { context.autonomy == "advised" && context has advice && context.advice.ver
     desk = replace(door.desk, policies=PolicySet("believing", TEXT + believing, SCHEMA))
     door.app.state.desk, door = desk, replace(door, desk=desk)
     for seed in range(9, 14):
-        await attack(door, seed, 240)
+        await attack(door, seed, 240, again=seed > 9)
         if seen := "paid out with nobody's approval" in await breaches(door, database):
             break
     assert seen

@@ -122,14 +122,19 @@ class Service:
         running = [each for each in (self._api, self._worker) if each is not None]
         return pss_mib(pid for each in running for pid in family(each.pid))
 
-    def await_quiet(self) -> None:
-        """Wait until what a generator left in flight is at its end: our processes rest, and no statement runs."""
+    def await_quiet(self, glances: int = 1) -> None:
+        """Wait until what a generator left in flight is at its end: our processes rest, and no statement runs.
+
+        So many times in a row, a quarter of a second apart: who waits for somebody else rests, too.
+        """
         deadline = time.monotonic() + _QUIET_SECONDS
-        before = self._cpu_seconds()
+        before, quiet = self._cpu_seconds(), 0
         while time.monotonic() < deadline:
             time.sleep(_GLANCE_SECONDS)
             now = self._cpu_seconds()
-            if now - before < _GLANCE_SECONDS * _RESTING_SHARE and not number(self.superuser_url, _RUNNING):
+            resting = now - before < _GLANCE_SECONDS * _RESTING_SHARE and not number(self.superuser_url, _RUNNING)
+            quiet = quiet + 1 if resting else 0
+            if quiet == glances:
                 return
             before = now
         raise BenchError(f"the service was still busy {_QUIET_SECONDS} s after the load")

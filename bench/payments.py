@@ -25,7 +25,7 @@ _ADVISED = "select count(*) from paywarden.payments where oversight = 'advised' 
 _INVOICES_A_SECOND = 100
 _IMPORTED_AT_ONCE = 200
 _ADVISED_CONNECTIONS = 16
-# A second of rest: what waits for the model or the disk runs no statement meanwhile, and was once taken for its end.
+# A second of rest: while the first call loads the SDK from a slow disk no statement runs, which was taken for the end.
 _GLANCES_AT_A_MODEL = 4
 _ANY = ["reserved", "submitting", "succeeded"]
 

@@ -35,7 +35,7 @@ def test_a_card_number_is_refused_wherever_it_stands(card: str, separator: str, 
 
 @pytest.mark.parametrize(
     "separator",
-    ["  ", ".", "/", "\t", "\n", "\u00a0", "\u2011", "\u2013", "\u2009", "_", ",", "--"],
+    ["  ", ".", "/", "\t", "\n", "\u00a0", "\u2011", "\u2013", "\u2009", "_", ",", "--", " - "],
     ids=ascii,
 )
 def test_a_card_number_is_refused_with_any_one_separator(separator: str) -> None:
